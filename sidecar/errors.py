@@ -1,0 +1,108 @@
+"""Everything that can go wrong, once.
+
+SidecarError
+├── ConfigError       which settings, from where, and the remedy      exit 2
+├── TokenError        missing, unreadable, malformed, expired         no STS call; rotation cures
+└── HopError          which hop, which role, which code
+    ├── HopDenied         STS understood and refused: look at IAM
+    └── HopUnavailable    could not be asked, or answered nonsense
+        └── SourceGone    STS no longer knows the source credentials: walk from the token again
+
+Errors hold facts and build their sentence in `__str__`. None ever holds a secret, and none quotes AWS's
+message: what AWS wrote may name resources, and it is found in CloudTrail by the request id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class SidecarError(Exception):
+    """The root: whatever is not one of these is a bug and crashes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One wrong setting: its name, the value seen (None where it is secret or absent), its source and the remedy."""
+
+    setting: str
+    value: str | None
+    source: str
+    wrong: str
+    remedy: str
+
+    def __str__(self) -> str:
+        seen = "" if self.value is None else f"={self.value!r}"
+        return f"{self.setting}{seen} (from {self.source}): {self.wrong}. {self.remedy}"
+
+
+class ConfigError(SidecarError):
+    """The configuration cannot work; holds every problem that was found, not the first."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__(tuple(problems))
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join(str(problem) for problem in self.problems)
+
+
+class TokenTrouble(StrEnum):
+    """Why there is no projected token to walk with; the `reason` label of the token metrics."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    MALFORMED = "malformed"
+    EXPIRED = "expired"
+
+
+class TokenError(SidecarError):
+    """The projected token at `path` cannot buy a session; `detail` says what was seen and how to mend it."""
+
+    def __init__(self, reason: TokenTrouble, path: str, detail: str) -> None:
+        super().__init__(reason, path, detail)
+        self.reason = reason
+        self.path = path
+        self.detail = detail
+
+    @property
+    def code(self) -> str:
+        """The code that clients and metrics see, for instance `TokenMissing`."""
+        return f"Token{self.reason.value.capitalize()}"
+
+    def __str__(self) -> str:
+        return f"projected token {self.path} is {self.reason.value}: {self.detail}"
+
+
+class HopError(SidecarError):
+    """One assume-role call failed.
+
+    `code` is AWS's code or one of ours (`Timeout`, `ConnectionError`, `BadAnswer`, `ShortSession`, `WrongIdentity`);
+    `date` is STS's own time in Unix seconds where it answered at all; `hint` is our sentence on what to look at.
+    """
+
+    def __init__(
+        self, code: str, *, hint: str = "", request_id: str | None = None, date: float | None = None
+    ) -> None:
+        super().__init__(code, hint, request_id)
+        self.code = code
+        self.hint = hint
+        self.request_id = request_id
+        self.date = date
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.hint}" if self.hint else self.code
+
+
+class HopDenied(HopError):
+    """STS understood the call and refused it: retrying soon will not help, IAM must change."""
+
+
+class HopUnavailable(HopError):
+    """STS could not be asked, or what it answered cannot be used: another attempt may succeed."""
+
+
+class SourceGone(HopUnavailable):
+    """STS no longer accepts the credentials that signed the call; the hops below must be walked again."""
