@@ -1,0 +1,155 @@
+"""Everything that happens, as frozen values: the log and the metrics are two subscribers of the same stream.
+
+No field can hold a secret. Seconds are durations or Unix time as each field says; `targets` are the names of the
+targets on whose behalf a hop was called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sidecar.model import Failure, Hop, Phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The daemon begins: its version and what it will serve."""
+
+    version: str
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """A listener accepts connections; `face` is `credentials` or `status`."""
+
+    face: str
+    addresses: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRead:
+    """A projected token that was not there before; `rotated` if it replaced another. `expiration` is Unix time."""
+
+    path: str
+    issuer: str
+    subject: str
+    audience: tuple[str, ...]
+    expiration: float
+    rotated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenFailed:
+    """The token file cannot be used, in a way it could not a moment ago."""
+
+    path: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopSucceeded:
+    """STS granted a session. `seconds` is how long it took, `lifetime` how long the session lives."""
+
+    hop: Hop
+    targets: tuple[str, ...]
+    region: str
+    seconds: float
+    lifetime: float
+    expiration: str
+    access_key_id: str
+    arn: str
+    packed: int | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopFailed:
+    """An attempt brought nothing. `region` is None where no call was spent; `repeated` if it failed so before."""
+
+    hop: Hop
+    targets: tuple[str, ...]
+    region: str | None
+    seconds: float
+    failure: Failure
+    failures: int
+    retry_in: float
+    repeated: bool
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseChanged:
+    """A target moved from one phase to another; `remaining` is the served session's life in seconds, or None."""
+
+    target: str
+    before: Phase
+    after: Phase
+    remaining: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skewed:
+    """The node's clock differs from STS's by `seconds` (positive: the node is behind), or agrees again."""
+
+    seconds: float
+    severity: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshAsked:
+    """Somebody asked for a refresh now; not granted if somebody just did."""
+
+    granted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateRestored:
+    """Sessions that outlived a restart of the sidecar: how many hops of how many that were written."""
+
+    hops: int
+    written: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateIgnored:
+    """The state directory cannot be used, or what it holds is not ours; the daemon goes on without it."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandlerFailed:
+    """A bug: a request made a handler raise. The client got a 500; `where` is the innermost frame, no values."""
+
+    face: str
+    error: str
+    where: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopping:
+    """The daemon was told to end and serves on for `drain` seconds."""
+
+    drain: float
+
+
+Event = (
+    Started
+    | Listening
+    | TokenRead
+    | TokenFailed
+    | HopSucceeded
+    | HopFailed
+    | PhaseChanged
+    | Skewed
+    | RefreshAsked
+    | StateRestored
+    | StateIgnored
+    | HandlerFailed
+    | Stopping
+)
+Observe = Callable[[Event], None]

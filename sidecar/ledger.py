@@ -1,0 +1,155 @@
+"""The whole state as one frozen value, and the one question: which hop is to be called now?
+
+`next_call` starts at a target's last hop. Not due: nothing to do. Due: it is called if the session of its source can
+sign, otherwise the question goes to the source, down to the hop that spends the token. So "walk" is the word for
+asking `next_call` until it answers None, and everything that walks (the daemon, `once`, the simulations) asks it.
+
+Equal hops are one entry: a prefix that several chains share is walked once, fails once and backs off once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from types import MappingProxyType
+
+from sidecar.model import Failure, Hop, Kind, Session, Target
+from sidecar.schedule import Schedule
+
+# A denied hop blames its source session only if that is older than this: a younger one came with the same walk.
+OLD = 60.0
+# "Refresh now" is granted at most this often, so that a loop of signals is not a loop of STS calls.
+ASKING = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What is known of one hop: when it is called again, and the session of its last success."""
+
+    schedule: Schedule = field(default_factory=Schedule)
+    session: Session | None = None
+
+
+_NOTHING = Held()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What keeps a target from being refreshed: the hop that failed last, how, since when in this way, how often."""
+
+    hop: Hop
+    failure: Failure
+    since: float
+    failures: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """Every hop that was ever called, keyed by all that shapes its session."""
+
+    held: Mapping[Hop, Held] = field(default_factory=lambda: MappingProxyType({}))
+    asked_at: float = -inf
+
+    def of(self, hop: Hop) -> Held:
+        """The entry of `hop`; an empty one if it was never called."""
+        return self.held.get(hop, _NOTHING)
+
+    def _with(self, changes: Mapping[Hop, Held]) -> Ledger:
+        return replace(self, held=MappingProxyType({**self.held, **changes}))
+
+    def _rescheduled(self, hops: Iterable[Hop], change: Callable[[Schedule], Schedule]) -> Ledger:
+        held = {hop: self.of(hop) for hop in hops}
+        return self._with({hop: replace(h, schedule=change(h.schedule)) for hop, h in held.items()})
+
+    def succeeded(self, hop: Hop, session: Session, *, lifetime: float, now: float, chance: float) -> Ledger:
+        """`hop` yielded `session`, which STS lets live for `lifetime` more seconds (≥ SHORTEST)."""
+        schedule = self.of(hop).schedule.succeeded(lifetime=lifetime, now=now, chance=chance)
+        return self._with({hop: Held(schedule=schedule, session=session)})
+
+    def failed(self, hop: Hop, failure: Failure, *, now: float, chance: float) -> Ledger:
+        """`hop` yielded nothing. Its session stays; its source is spent where it is to blame."""
+        ledger = self._rescheduled([hop], lambda schedule: schedule.failed(failure, now=now, chance=chance))
+        return ledger._rescheduled(_to_blame(ledger, hop), Schedule.spent)
+
+    def rotated(self, token_file: str, now: float) -> Ledger:
+        """The token changed: first hops that failed with the old one are due."""
+        hops = [h for h, held in self.held.items() if h.token_file == token_file and held.schedule.failures]
+        return self._rescheduled(hops, lambda schedule: schedule.hurried(now))
+
+    def asked(self, targets: Iterable[Target], now: float) -> Ledger:
+        """ "Refresh now": every hop of the targets is due; the same ledger if it was asked a moment ago."""
+        if now - self.asked_at < ASKING:
+            return self
+        hops = [hop for target in targets for hop in target.hop.chain if hop in self.held]
+        return replace(self._rescheduled(hops, lambda schedule: schedule.hurried(now)), asked_at=now)
+
+
+def next_call(ledger: Ledger, target: Target, now: float) -> Hop | None:
+    """The deepest hop to renew before `target` is fresh; None: nothing is due, or its source backs off."""
+    if now < ledger.of(target.hop).schedule.due:
+        return None
+    hop = _needed(ledger, target.hop, now)
+    return None if ledger.of(hop).schedule.backs_off(now) else hop
+
+
+def wake(ledger: Ledger, target: Target, now: float) -> float:
+    """The instant at which `next_call` answers again: now or earlier if it answers already."""
+    due = ledger.of(target.hop).schedule.due
+    return due if now < due else ledger.of(_needed(ledger, target.hop, now)).schedule.due
+
+
+def trouble(ledger: Ledger, target: Target) -> Trouble | None:
+    """The latest failure on `target`'s chain that its own success has not outlived."""
+    refreshed = ledger.of(target.hop).schedule.refreshed
+    streaks = [(hop, ledger.of(hop).schedule.streak) for hop in target.hop.chain]
+    live = [(streak, hop) for hop, streak in streaks if streak and streak.last > refreshed]
+    if not live:
+        return None
+    streak, hop = max(live, key=lambda pair: pair[0].last)
+    return Trouble(hop=hop, failure=streak.error, since=streak.since, failures=streak.failures)
+
+
+def region(schedule: Schedule, regions: tuple[str, ...]) -> str:
+    """Where to ask: the primary after 0, 2, 4 … failures, the fallbacks in turn after 1, 3, 5 …
+
+    A refusal by the primary is IAM's word, which no other region will contradict: it is asked again.
+    """
+    primary, *fallbacks = regions
+    denied = schedule.streak is not None and schedule.streak.error.kind is Kind.DENIED
+    if not fallbacks or denied or schedule.failures % 2 == 0:
+        return primary
+    return fallbacks[schedule.failures // 2 % len(fallbacks)]
+
+
+def _needed(ledger: Ledger, hop: Hop, now: float) -> Hop:
+    """The hop to call so that `hop` gets nearer to a new session: `hop` itself when its source can sign."""
+    while hop.source is not None and not _signs(ledger.of(hop.source).schedule, now):
+        hop = hop.source
+    return hop
+
+
+def _signs(source: Schedule, now: float) -> bool:
+    """Whether a source session signs as it is: it is young enough, or it lives while its renewal backs off."""
+    if now < source.lapse:
+        return True
+    return source.lapse > -inf and source.is_alive(now) and source.backs_off(now)
+
+
+def _to_blame(ledger: Ledger, hop: Hop) -> tuple[Hop, ...]:
+    """The source hops whose sessions are spent by the failure of `hop`: at most once in a streak of failures.
+
+    A source that STS no longer knows takes all below it along; a denial blames an old source session alone, since
+    what its role may do, or the role itself, can have changed after it was issued.
+    """
+    streak = ledger.of(hop).schedule.streak
+    if hop.source is None or streak is None:
+        return ()
+    age = streak.began - ledger.of(hop.source).schedule.refreshed
+    match streak.error.kind:
+        case Kind.SOURCE_GONE if age >= 0:
+            return hop.source.chain
+        case Kind.DENIED if age > OLD:
+            return (hop.source,)
+        case _:
+            return ()
