@@ -1,0 +1,94 @@
+"""The ledger as bytes and back: held sessions that outlive a restart of the sidecar. Pure; the file is `state`'s.
+
+Only sessions and their instants are written, never failures: a restarted sidecar begins without a backoff. A hop is
+known by a digest of all that shapes it, so a changed configuration finds nothing, and external ids stay out of the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Any
+
+from sidecar.ledger import Held, Ledger
+from sidecar.model import Credentials, Hop, Identity, Secret, Session, Target
+from sidecar.schedule import Schedule
+
+# Raised when the form changes: another form is foreign, and ignored.
+FORM = 1
+_INSTANTS = ("due", "refreshed", "expiration", "lapse")
+
+
+def dump(ledger: Ledger, boot: str) -> bytes:
+    """The sessions that `ledger` holds, as JSON with their secrets; `boot` names the boot whose clock the instants are of."""
+    hops = {digest(hop): _written(held) for hop, held in ledger.held.items() if held.session}
+    return json.dumps({"form": FORM, "boot": boot, "hops": hops}).encode()
+
+
+def load(data: bytes, targets: Iterable[Target], boot: str, now: float) -> tuple[Ledger, int]:
+    """The ledger of the hops of `targets` that `data` holds alive, and how many hops were written.
+
+    Every session keeps the `due` it had.
+
+    Raises:
+        ValueError: not of this form, or of another boot (its instants mean nothing now).
+    """
+    try:
+        written = json.loads(data)
+        if written["form"] != FORM:
+            raise ValueError("written in another form")
+        if written["boot"] != boot:
+            raise ValueError("written before the node's last boot")
+        found = {
+            hop: _read(written["hops"][digest(hop)])
+            for hop in _hops(targets)
+            if digest(hop) in written["hops"]
+        }
+    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"not a state of ours ({type(error).__name__})") from None
+    held = {hop: held for hop, held in found.items() if held.schedule.is_alive(now)}
+    return Ledger(held=MappingProxyType(held)), len(written["hops"])
+
+
+def digest(hop: Hop) -> str:
+    """A name for `hop` that tells nothing: equal for equal hops, and only for those."""
+    return sha256(json.dumps(asdict(hop), sort_keys=True).encode()).hexdigest()
+
+
+def _hops(targets: Iterable[Target]) -> set[Hop]:
+    return {hop for target in targets for hop in target.hop.chain}
+
+
+def _written(held: Held) -> dict[str, Any]:
+    session = held.session
+    if session is None:
+        raise ValueError("nothing is held")
+    credentials = session.credentials
+    return {
+        **{name: getattr(held.schedule, name) for name in _INSTANTS},
+        "arn": session.identity.arn,
+        "access_key_id": credentials.access_key_id,
+        "secret_access_key": credentials.secret_access_key.reveal(),
+        "session_token": credentials.session_token.reveal(),
+        "until": credentials.expiration.isoformat(),
+    }
+
+
+def _read(written: Mapping[str, Any]) -> Held:
+    until = datetime.fromisoformat(written["until"])
+    if until.tzinfo is None:
+        raise ValueError("an expiration without a zone")
+    credentials = Credentials(
+        access_key_id=str(written["access_key_id"]),
+        secret_access_key=Secret(str(written["secret_access_key"])),
+        session_token=Secret(str(written["session_token"])),
+        expiration=until,
+    )
+    schedule = Schedule(**{name: float(written[name]) for name in _INSTANTS})
+    return Held(
+        schedule=schedule, session=Session(credentials=credentials, identity=Identity.parse(written["arn"]))
+    )

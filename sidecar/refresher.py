@@ -1,0 +1,317 @@
+"""The one loop: look at the tokens, ask what is due, call it, put the outcome into a new ledger, publish it.
+
+    turn:  read tokens ─▶ next_call(ledger, target, now) for every target ─▶ one task per hop
+    task:  STS ─▶ succeeded | failed ─▶ a new ledger ─▶ publish ─▶ another turn
+
+A hop is called by one task at a time, whoever needs it; nobody who waits for a session can cancel the call that brings
+it. Everything that is decided is decided in `ledger` and `schedule`; here is only what happens in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
+
+from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
+from sidecar.events import (
+    HopFailed,
+    HopSucceeded,
+    Observe,
+    PhaseChanged,
+    RefreshAsked,
+    Skewed,
+    TokenFailed,
+    TokenRead,
+)
+from sidecar.ledger import Ledger, next_call, region, wake
+from sidecar.model import Failure, Hop, Kind, Phase, Target, Token
+from sidecar.remedies import remedy
+from sidecar.schedule import SHORTEST
+from sidecar.sts import Call, Grant
+from sidecar.token_file import Reading, read
+
+# How often the tokens are read: a read and a decode cost tens of microseconds, and kubelet rotates hours ahead.
+POLL = 2.0
+# One STS call, connection and all. A regional call takes 0.1 s; SDKs of workloads wait on us, not on STS.
+DEADLINE = 5.0
+# SigV4 tolerates about five minutes: people are warned long before, and told the cause shortly before.
+SKEW_WARNING, SKEW_CAUSE = 60.0, 240.0
+
+
+class Assume(Protocol):
+    """The port to STS: one call, one grant, or one of our errors."""
+
+    async def assume(self, call: Call) -> Grant:
+        """The session that STS grants for `call`."""
+        ...
+
+
+class Refresher:
+    """Keeps the sessions of `targets` alive. `clock` is seconds that suspend counts and clock steps do not,
+    `wall` is Unix seconds, `chance` is in [0, 1); `publish` gets every new ledger, `observe` every event."""
+
+    def __init__(
+        self,
+        targets: Sequence[Target],
+        sts: Assume,
+        *,
+        ledger: Ledger,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
+        chance: Callable[[], float],
+        publish: Callable[[Ledger], None],
+        observe: Observe,
+        deadline: float = DEADLINE,
+    ) -> None:
+        self.targets = tuple(targets)
+        self.ledger = ledger
+        self.turned = clock()
+        self._sts, self._deadline = sts, deadline
+        self._clock, self._wall, self._chance = clock, wall, chance
+        self._publish, self._observe = publish, observe
+        self._readings = {path: Reading() for path in sorted({_token_file(t.hop) for t in self.targets})}
+        self._phases = {target.name: Phase.EMPTY for target in self.targets}
+        self._calls: dict[Hop, asyncio.Task[None]] = {}
+        self._stir = asyncio.Event()
+        self._offset: float | None = None  # STS's clock less ours, once STS has answered
+        self._skewed = ""
+
+    @property
+    def tokens(self) -> tuple[Token, ...]:
+        """The last good token of every file that has ever held one."""
+        return tuple(reading.token for reading in self._readings.values() if reading.token)
+
+    @property
+    def skew(self) -> float | None:
+        """How far STS's clock is ahead of the node's, in seconds; None before STS has answered."""
+        return None if self._offset is None else self._clock() + self._offset - self._wall()
+
+    async def run(self) -> None:
+        """Refreshes until cancelled."""
+        try:
+            while True:
+                self._stir.clear()
+                self.turn()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stir.wait(), self._pause())
+        finally:
+            await self._abandon()
+
+    async def settle(self) -> None:
+        """Walks until nothing is due: the whole life of `once`."""
+        self.turn()
+        while self._calls:
+            await asyncio.wait(self._calls.values())
+            self.turn()
+
+    def ask(self) -> None:
+        """Refresh now, whatever the schedule says; at most once in ten seconds."""
+        ledger = self.ledger.asked(self.targets, self._clock())
+        self._observe(RefreshAsked(granted=ledger is not self.ledger))
+        self.ledger = ledger
+        self._stir.set()
+
+    def turn(self) -> None:
+        """One look at the tokens and the ledger; starts a task for every hop that is due."""
+        self.turned = self._clock()
+        self._reap()
+        for path in self._readings:
+            self._look_at(path)
+        self._watch_phases()
+        for hop, targets in self._due().items():
+            if hop not in self._calls:
+                name = f"hop {hop.position} of {targets[0]}"
+                self._calls[hop] = asyncio.create_task(self._attempt(hop, targets), name=name)
+                self._calls[hop].add_done_callback(lambda _: self._stir.set())
+
+    def _reap(self) -> None:
+        for hop in [hop for hop, call in self._calls.items() if call.done()]:
+            self._calls.pop(hop).result()  # an error that nobody translated is a bug: it ends the loop
+
+    def _due(self) -> dict[Hop, tuple[str, ...]]:
+        due: dict[Hop, tuple[str, ...]] = {}
+        for target in self.targets:
+            if hop := next_call(self.ledger, target, self._clock()):
+                due[hop] = (*due.get(hop, ()), target.name)
+        return due
+
+    def _pause(self) -> float:
+        now = self._clock()
+        instants = [wake(self.ledger, target, now) - now for target in self.targets]
+        return min([POLL, *(seconds for seconds in instants if seconds > 0)])
+
+    async def _abandon(self) -> None:
+        calls = list(self._calls.values())
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+
+    async def _attempt(self, hop: Hop, targets: tuple[str, ...]) -> None:
+        """One call, from what is held to a new ledger."""
+        sent, where = self._clock(), None
+        try:
+            call = self._call(hop)
+            where = call.region
+            async with asyncio.timeout(self._deadline):
+                grant = await self._sts.assume(call)
+            self._note_date(grant.date, sent)
+            lifetime = _checked(hop, grant, sent + grant.lifetime - self._clock())
+        except TimeoutError:
+            error = HopUnavailable("Timeout", hint=remedy("Timeout", hop.position))
+            self._failed(hop, targets, where, sent, error)
+        except (TokenError, HopError) as error:
+            self._note_date(getattr(error, "date", None), sent)
+            self._failed(hop, targets, where, sent, error)
+        else:
+            self._succeeded(hop, targets, call.region, sent, grant, lifetime)
+
+    def _call(self, hop: Hop) -> Call:
+        where = region(self.ledger.of(hop).schedule, hop.regions)
+        if hop.source is None:
+            token = self._token(_token_file(hop))
+            return Call(
+                hop=hop, region=where, session_name=hop.session_name or token.session_name, token=token.value
+            )
+        source = self.ledger.of(hop.source).session
+        if source is None:
+            raise RuntimeError(f"hop {hop.position} was called without a source session")
+        name = hop.session_name or source.identity.session_name
+        return Call(hop=hop, region=where, session_name=name, source=source.credentials)
+
+    def _token(self, path: str) -> Token:
+        """The token to spend, read again now; an expired one (by STS's time) is not worth a call."""
+        self._look_at(path)
+        reading = self._readings[path]
+        if reading.token is None:
+            raise reading.error or TokenError(TokenTrouble.MISSING, path, remedy("TokenMissing", 1))
+        if self._offset is not None and reading.token.expiration <= self._clock() + self._offset:
+            raise TokenError(TokenTrouble.EXPIRED, path, remedy("TokenExpired", 1))
+        return reading.token
+
+    def _look_at(self, path: str) -> None:
+        before = self._readings[path]
+        reading = self._readings[path] = read(path, before)
+        if not reading.is_news_after(before):
+            return
+        if reading.error:
+            self._observe(TokenFailed(path=path, reason=reading.error.reason, detail=reading.error.detail))
+            return
+        self.ledger = self.ledger.rotated(path, self._clock())
+        if (token := reading.token) and token != before.token:
+            self._observe(_token_read(path, token, rotated=before.token is not None))
+
+    def _succeeded(
+        self, hop: Hop, targets: tuple[str, ...], where: str, sent: float, grant: Grant, lifetime: float
+    ) -> None:
+        now = self._clock()
+        self.ledger = self.ledger.succeeded(
+            hop, grant.session, lifetime=lifetime, now=now, chance=self._chance()
+        )
+        self._publish(self.ledger)
+        self._observe(
+            HopSucceeded(
+                hop=hop,
+                targets=targets,
+                region=where,
+                seconds=now - sent,
+                lifetime=lifetime,
+                expiration=grant.session.credentials.expiration.isoformat(),
+                access_key_id=grant.session.credentials.access_key_id,
+                arn=grant.session.identity.arn,
+                packed=grant.packed,
+                request_id=grant.request_id,
+            )
+        )
+        self._watch_phases()
+
+    def _failed(
+        self, hop: Hop, targets: tuple[str, ...], where: str | None, sent: float, error: TokenError | HopError
+    ) -> None:
+        now, streak = self._clock(), self.ledger.of(hop).schedule.streak
+        failure = _failure(error, is_fallback=where is not None and where != hop.regions[0])
+        self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
+        self._publish(self.ledger)
+        schedule = self.ledger.of(hop).schedule
+        self._observe(
+            HopFailed(
+                hop=hop,
+                targets=targets,
+                region=where,
+                seconds=now - sent,
+                failure=failure,
+                failures=schedule.failures,
+                retry_in=schedule.due - now,
+                repeated=streak is not None and streak.error == failure,
+                request_id=getattr(error, "request_id", None),
+            )
+        )
+
+    def _watch_phases(self) -> None:
+        now = self._clock()
+        for target in self.targets:
+            schedule = self.ledger.of(target.hop).schedule
+            before, after = self._phases[target.name], schedule.phase(now)
+            if after is not before:
+                self._phases[target.name] = after
+                remaining = schedule.expiration - now
+                self._observe(
+                    PhaseChanged(target=target.name, before=before, after=after, remaining=remaining)
+                )
+
+    def _note_date(self, date: float | None, sent: float) -> None:
+        if date is None:
+            return
+        self._offset = date - sent
+        seconds = date - self._wall()
+        severity = (
+            "cause" if abs(seconds) >= SKEW_CAUSE else "warning" if abs(seconds) >= SKEW_WARNING else ""
+        )
+        if severity != self._skewed:
+            self._skewed = severity
+            self._observe(Skewed(seconds=seconds, severity=severity))
+
+
+def _token_file(hop: Hop) -> str:
+    path = hop.chain[0].token_file
+    if path is None:
+        raise ValueError("a chain begins with a token file")
+    return path
+
+
+def _token_read(path: str, token: Token, *, rotated: bool) -> TokenRead:
+    return TokenRead(
+        path=path,
+        issuer=token.issuer,
+        subject=token.subject,
+        audience=token.audience,
+        expiration=token.expiration,
+        rotated=rotated,
+    )
+
+
+def _checked(hop: Hop, grant: Grant, lifetime: float) -> float:
+    """The life that is left of what was granted, if it is what was asked for and worth having."""
+    if not grant.session.identity.is_of(hop.role):
+        raise HopUnavailable(
+            "WrongIdentity", hint=remedy("WrongIdentity", hop.position), request_id=grant.request_id
+        )
+    if lifetime < SHORTEST:
+        raise HopUnavailable(
+            "ShortSession", hint=remedy("ShortSession", hop.position), request_id=grant.request_id
+        )
+    return lifetime
+
+
+def _failure(error: TokenError | HopError, *, is_fallback: bool) -> Failure:
+    """The error as a value. Whatever a fallback region says only means that it was of no use."""
+    if isinstance(error, TokenError):
+        return Failure(kind=Kind.TOKEN, code=error.code, hint=remedy(error.code, 1))
+    if isinstance(error, SourceGone):
+        kind = Kind.SOURCE_GONE
+    elif isinstance(error, HopDenied) and not is_fallback:
+        kind = Kind.DENIED
+    else:
+        kind = Kind.UNAVAILABLE
+    return Failure(kind=kind, code=error.code, hint=error.hint)

@@ -1,0 +1,100 @@
+"""The state directory: what is held, kept over a restart of the sidecar in memory that only the sidecar mounts.
+
+kubelet makes an `emptyDir` 0777 and root-owned, so the file lives in a 0700 directory of our own making below it; its
+owner and mode are checked, and no link is followed. Losing the state costs two STS calls, so trouble with it is
+reported and never ends the daemon.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable
+from contextlib import suppress
+
+from sidecar.archive import dump, load
+from sidecar.events import Observe, StateIgnored, StateRestored
+from sidecar.ledger import Ledger
+from sidecar.model import Target
+
+_DIRECTORY, _FILE, _TEMPORARY = "credential-sidecar", "sessions.json", "sessions.json.new"
+# A session is about 2 kB; a directory of somebody else's making is not read into memory whole.
+_LARGEST = 4 * 1024 * 1024
+
+
+class State:
+    """The sessions on disk under `directory`; `boot` names the boot whose clock the instants are of."""
+
+    def __init__(self, directory: str, *, boot: str, observe: Observe) -> None:
+        self._path = os.path.join(directory, _DIRECTORY)
+        self._boot, self._observe = boot, observe
+        self._written: bytes | None = None
+        self._reason = ""
+
+    def restore(self, targets: Iterable[Target], now: float) -> Ledger:
+        """What was held when the sidecar ended, as far as it still lives; an empty ledger where that is nothing."""
+        try:
+            data = self._read()
+            if data is None:
+                return Ledger()
+            ledger, written = load(data, targets, self._boot, now)
+        except (OSError, ValueError) as error:
+            self._ignore(error)
+            return Ledger()
+        self._observe(StateRestored(hops=len(ledger.held), written=written))
+        return ledger
+
+    def keep(self, ledger: Ledger) -> None:
+        """Writes what `ledger` holds, if it is not what was written last."""
+        data = dump(ledger, self._boot)
+        if data == self._written:
+            return
+        try:
+            self._write(data)
+        except (OSError, ValueError) as error:
+            self._ignore(error)
+        else:
+            self._written, self._reason = data, ""
+
+    def _ignore(self, error: OSError | ValueError) -> None:
+        reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
+        if reason != self._reason:
+            self._reason = reason
+            self._observe(StateIgnored(path=self._path, reason=reason))
+
+    def _open(self) -> int:
+        """Our directory, open: ours alone, and a directory rather than a link to one."""
+        with suppress(FileExistsError):
+            os.mkdir(self._path, 0o700)
+        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        seen = os.fstat(folder)
+        if seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) == 0o700:
+            return folder
+        os.close(folder)
+        raise ValueError("the directory is not the sidecar's alone: it must be its own, with mode 0700")
+
+    def _read(self) -> bytes | None:
+        folder = self._open()
+        try:
+            file = os.open(_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        except FileNotFoundError:
+            return None
+        finally:
+            os.close(folder)
+        with open(file, "rb") as opened:
+            return opened.read(_LARGEST)
+
+    def _write(self, data: bytes) -> None:
+        folder = self._open()
+        try:
+            with suppress(FileNotFoundError):  # what a killed predecessor left
+                os.unlink(_TEMPORARY, dir_fd=folder)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(_TEMPORARY, flags, 0o600, dir_fd=folder), "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(_TEMPORARY, _FILE, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -1,0 +1,294 @@
+"""One call to STS, translated: the only room that knows aiobotocore.
+
+botocore signs, finds the endpoint (regional, FIPS, dual-stack, `AWS_ENDPOINT_URL_STS`), the proxy and the CA bundle,
+and parses the answer. Its retries are off: the process has one retry policy, the schedule. What it raises becomes one of
+our errors by the table below; what is not in the table is a bug and is let through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any, Self
+
+from aiobotocore.config import AioConfig
+from aiobotocore.credentials import AioCredentials
+from aiobotocore.session import AioSession
+from aiohttp import ClientError as HttpError
+from botocore.credentials import ReadOnlyCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+from botocore.loaders import Loader
+from botocore.parsers import ResponseParserError
+
+from sidecar import __version__
+from sidecar.errors import (
+    HopDenied,
+    HopError,
+    HopUnavailable,
+    SidecarError,
+    SourceGone,
+    TokenError,
+    TokenTrouble,
+)
+from sidecar.model import Credentials, Hop, Identity, Secret, Session
+from sidecar.remedies import remedy
+
+# botocore's own list (botocore.retries.standard); most of them never come from STS, and a 400 hides among them.
+THROTTLED = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "EC2ThrottledException",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
+        "ThrottlingException",
+        "TooManyRequestsException",
+        "TransactionInProgressException",
+    }
+)
+# STS asked the OIDC provider and got nothing: the model says to try again.
+_PROVIDER_SILENT = frozenset({"IDPCommunicationError", "IDPCommunicationErrorException"})
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
+_SOURCE_GONE = _EXPIRED | {"InvalidClientTokenId"}
+# Codes that are transient only when AWS's message says so; the words are AWS's own.
+_TRANSIENT_WORDS = {
+    "InvalidIdentityToken": ("verification key",),
+    "SignatureDoesNotMatch": ("expired", "not yet current"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """What is asked of STS: a hop, where, under which session name, and with what it is paid.
+
+    `token` pays for a first hop, `source` signs every other.
+    """
+
+    hop: Hop
+    region: str
+    session_name: str
+    token: Secret | None = None
+    source: Credentials | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What STS granted: a session that lives `lifetime` seconds after `date` (STS's own clock, Unix seconds).
+
+    `packed` is how much of the policy and tag space is used, in percent.
+    """
+
+    session: Session
+    lifetime: float
+    date: float
+    packed: int | None
+    request_id: str | None
+
+
+class Sts:
+    """STS in any region; an asynchronous context manager that owns one client per region that was asked.
+
+    `wall` is Unix seconds; it stands in where an answer has no `Date`.
+    """
+
+    def __init__(self, wall: Callable[[], float]) -> None:
+        self._wall = wall
+        self._session = AioSession()
+        self._session.user_agent_name = "credential-sidecar"
+        self._session.user_agent_version = __version__
+        self._session.register_component("data_loader", _SlimLoader())
+        self._session.register_component("credential_provider", _Signer())
+        self._clients: dict[str, Any] = {}
+        self._open = AsyncExitStack()
+        self._opening = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._open.aclose()
+
+    async def assume(self, call: Call) -> Grant:
+        """The session that STS grants for `call`.
+
+        Raises:
+            HopDenied, HopUnavailable, SourceGone: by the table of this module.
+            TokenError: STS says that the projected token has expired.
+        """
+        _signing.set(call.source)
+        try:
+            client = await self._client(call.region)
+            ask = client.assume_role if call.hop.source else client.assume_role_with_web_identity
+            answer = await ask(**_parameters(call))
+        except ClientError as error:
+            raise _translated(error, call.hop) from None
+        except (ConnectTimeoutError, ReadTimeoutError, TimeoutError):
+            raise _unavailable("Timeout", call.hop) from None
+        except ResponseParserError:
+            raise _unavailable("BadAnswer", call.hop) from None
+        except ParamValidationError:
+            raise HopDenied("ValidationError", hint=remedy("ValidationError", call.hop.position)) from None
+        except (BotoCoreError, HttpError, OSError):
+            raise _unavailable("ConnectionError", call.hop) from None
+        return self._grant(answer, call.hop)
+
+    async def _client(self, region: str) -> Any:
+        async with self._opening:
+            if region not in self._clients:
+                # One attempt: the schedule retries. Timeouts are the caller's, who owns the whole call.
+                config = AioConfig(retries={"total_max_attempts": 1, "mode": "standard"})
+                client = self._session.create_client("sts", region_name=region, config=config)
+                self._clients[region] = await self._open.enter_async_context(client)
+            return self._clients[region]
+
+    def _grant(self, answer: Mapping[str, Any], hop: Hop) -> Grant:
+        metadata = answer.get("ResponseMetadata", {})
+        date = _date(metadata)
+        date = self._wall() if date is None else date
+        try:
+            session = _session(answer)
+        except (KeyError, ValueError, TypeError):
+            raise _unavailable("BadAnswer", hop, date=date) from None
+        return Grant(
+            session=session,
+            lifetime=session.credentials.expiration.timestamp() - date,
+            date=date,
+            packed=answer.get("PackedPolicySize"),
+            request_id=metadata.get("RequestId"),
+        )
+
+
+# Whose credentials sign what this task sends. A client is shared by all hops of a region, a task is one call.
+_signing: ContextVar[Credentials | None] = ContextVar("signing", default=None)
+
+
+class _TaskCredentials(AioCredentials):  # type: ignore[misc]  # botocore has no types
+    """botocore's view of the source credentials of the running call."""
+
+    async def get_frozen_credentials(self) -> ReadOnlyCredentials:
+        source = _signing.get()
+        if source is None:  # a first hop: botocore does not sign AssumeRoleWithWebIdentity
+            return ReadOnlyCredentials("", "", None)
+        secret, token = source.secret_access_key.reveal(), source.session_token.reveal()
+        return ReadOnlyCredentials(source.access_key_id, secret, token)
+
+
+class _Signer:
+    """Stands where botocore would look for credentials of its own: it must never find the workload's."""
+
+    async def load_credentials(self) -> AioCredentials:
+        return _TaskCredentials("", "", None)
+
+
+class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
+    """botocore's data without `endpoints.json`: 7 MB once parsed, of which STS needs what `partitions.json` also says."""
+
+    def load_data_with_path(self, name: str) -> tuple[Any, str]:
+        if name != "endpoints":
+            data: tuple[Any, str] = super().load_data_with_path(name)
+            return data
+        partitions, path = super().load_data_with_path("partitions")
+        return {"version": 3, "partitions": [_partition(each) for each in partitions["partitions"]]}, path
+
+
+def _partition(rules: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "partition": rules["id"],
+        "dnsSuffix": rules["outputs"]["dnsSuffix"],
+        "regionRegex": rules["regionRegex"],
+        "defaults": {
+            "hostname": "{service}.{region}.{dnsSuffix}",
+            "protocols": ["https"],
+            "signatureVersions": ["v4"],
+        },
+        "regions": {},
+        "services": {},
+    }
+
+
+def _parameters(call: Call) -> dict[str, Any]:
+    hop = call.hop
+    wanted = {
+        "RoleArn": hop.role.arn,
+        "RoleSessionName": call.session_name,
+        "DurationSeconds": hop.duration,
+        "WebIdentityToken": call.token.reveal() if call.token else None,
+        "ExternalId": hop.external_id,
+        "SourceIdentity": hop.source_identity,
+        "Tags": [{"Key": key, "Value": value} for key, value in hop.tags],
+        "TransitiveTagKeys": list(hop.transitive_tags),
+        "Policy": hop.policy,
+        "PolicyArns": [{"arn": arn} for arn in hop.policy_arns],
+    }
+    return {name: value for name, value in wanted.items() if value}
+
+
+def _session(answer: Mapping[str, Any]) -> Session:
+    given = answer["Credentials"]
+    expiration: datetime = given["Expiration"]
+    parts = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+    if not all(parts):
+        raise ValueError("credentials with an empty part")
+    key, secret, token = parts
+    return Session(
+        credentials=Credentials(
+            access_key_id=key,
+            secret_access_key=Secret(secret),
+            session_token=Secret(token),
+            expiration=expiration.astimezone(UTC),
+        ),
+        identity=Identity.parse(answer["AssumedRoleUser"]["Arn"]),
+    )
+
+
+def _translated(error: ClientError, hop: Hop) -> SidecarError:
+    facts, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
+    code, message = str(facts.get("Code", "")), str(facts.get("Message", "")).lower()
+    if code in _EXPIRED and hop.source is None:
+        return TokenError(TokenTrouble.EXPIRED, hop.token_file or "", remedy("ExpiredTokenException", 1))
+    kind = _kind(code, message, int(metadata.get("HTTPStatusCode", 0)), hop)
+    # An error page of a proxy or load balancer has no code of AWS's: botocore then puts the status in its place.
+    named = code if code and not code.isdigit() else "BadAnswer"
+    hint = remedy(named, hop.position)
+    return kind(named, hint=hint, request_id=metadata.get("RequestId"), date=_date(metadata))
+
+
+def _kind(code: str, message: str, status: int, hop: Hop) -> type[HopError]:
+    if hop.source is not None and code in _SOURCE_GONE:
+        return SourceGone
+    transient = any(words in message for words in _TRANSIENT_WORDS.get(code, ()))
+    if transient or code in THROTTLED or code in _PROVIDER_SILENT or not 400 <= status < 500 or status == 429:
+        return HopUnavailable
+    return HopDenied if code and not code.isdigit() else HopUnavailable
+
+
+def _unavailable(code: str, hop: Hop, date: float | None = None) -> HopUnavailable:
+    return HopUnavailable(code, hint=remedy(code, hop.position), date=date)
+
+
+def _date(metadata: Mapping[str, Any]) -> float | None:
+    header = metadata.get("HTTPHeaders", {}).get("date")
+    try:
+        return parsedate_to_datetime(header).timestamp() if header else None
+    except ValueError:
+        return None
