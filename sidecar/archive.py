@@ -88,7 +88,8 @@ def _read(written: Mapping[str, Any]) -> Held:
         session_token=Secret(str(written["session_token"])),
         expiration=until,
     )
-    schedule = Schedule(**{name: float(written[name]) for name in _INSTANTS})
+    due, refreshed, expiration, lapse = (float(written[name]) for name in _INSTANTS)
+    schedule = Schedule(due=due, refreshed=refreshed, expiration=expiration, lapse=lapse)
     return Held(
         schedule=schedule, session=Session(credentials=credentials, identity=Identity.parse(written["arn"]))
     )

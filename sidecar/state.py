@@ -68,7 +68,8 @@ class State:
             os.mkdir(self._path, 0o700)
         folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         seen = os.fstat(folder)
-        if seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) == 0o700:
+        # The permission bits alone: below a volume with an fsGroup, directories inherit the setgid bit.
+        if seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) & 0o777 == 0o700:
             return folder
         os.close(folder)
         raise ValueError("the directory is not the sidecar's alone: it must be its own, with mode 0700")
