@@ -1,0 +1,341 @@
+"""The one hardened server: deadlines, bounds and JSON errors for every listener.
+
+A connection is in one of five states, and a deadline stands behind each:
+
+    IDLE ──bytes──▶ HEAD ──complete──▶ ANSWERING ──▶ WRITING ──▶ IDLE
+      │               │ malformed, oversized, slow        │ last answer
+      └──closed       └───────────▶ LINGERING ◀───────────┘
+
+aiohttp's parser reads one head at a time. Its server is not used: that makes a task for each request, answers errors
+as text and logs them with a traceback. A head is everything that is read: a request that announces a body is answered
+and its connection closed, after the bytes under way are dropped, so that no reset overtakes the answer.
+
+The server does not know what is served, and logs nothing: refusals are counted, a handler's exception is one event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from math import inf
+
+from aiohttp.base_protocol import BaseProtocol
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_parser import HttpRequestParser
+from aiohttp.streams import EMPTY_PAYLOAD
+
+from sidecar.contract import BROKEN, REFUSALS, Answer, Refusal, Request
+from sidecar.events import HandlerFailed, Observe
+
+Handler = Callable[[Request], Answer | Awaitable[Answer]]
+
+# A head with a session token in it is under 4 KiB; 16 KiB is what common servers allow, and as much is read at once.
+HEAD = 16384
+# No client sends more than 15 header lines.
+LINES = 100
+# What a closed connection may still have under way, and for how long it is waited for.
+DREGS, LINGER = 65536, 1.0
+# Connections above the limit that are told so at leisure; those above that are closed without waiting for their bytes.
+SPARE = 64
+
+_END = re.compile(rb"\r?\n\r?\n")
+# What no head holds (TLS begins with one): without this a client that speaks another protocol waits for the deadline.
+_FOREIGN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CLOSE = b"Connection: close\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many connections, and seconds: to send a head, between requests, to produce and to take an answer.
+
+    Clients keep a connection for up to a minute, and one that the server closes first costs them an error.
+    """
+
+    connections: int
+    head: float = 5.0
+    idle: float = 75.0
+    answer: float = 5.0
+
+
+class State(Enum):
+    """Where a connection stands."""
+
+    IDLE = auto()
+    HEAD = auto()
+    ANSWERING = auto()
+    WRITING = auto()
+    LINGERING = auto()
+
+
+class Server:
+    """Answers requests on listening sockets with `handler`, which must not block and answers within the limits."""
+
+    def __init__(
+        self, handler: Handler, *, face: str, limits: Limits, refused: Callable[[str], None], observe: Observe
+    ) -> None:
+        self.handler = handler
+        self.limits = limits
+        self.refused = refused
+        # One buffer for all: what arrives is copied out of it before anything else is read.
+        self.buffer = memoryview(bytearray(HEAD))
+        self.is_closing = False
+        self.connections: set[_Connection] = set()
+        self._face = face
+        self._observe = observe
+        self._listeners: list[asyncio.Server] = []
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._empty = asyncio.Event()
+
+    async def start(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections on `sockets`, which now belong to the server."""
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            listener = await loop.create_server(
+                lambda: _Connection(self, loop), sock=sock, backlog=self.limits.connections
+            )
+            self._listeners.append(listener)
+        self._sweep(loop)
+
+    async def close(self) -> None:
+        """Finish the requests in flight, close every connection, and the listeners last."""
+        self.is_closing = True
+        for connection in tuple(self.connections):
+            connection.retire()
+        try:
+            if self.connections:
+                async with asyncio.timeout(self.limits.answer):
+                    await self._empty.wait()
+        except TimeoutError:
+            pass
+        finally:
+            await self._close()
+
+    async def _close(self) -> None:
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        for listener in self._listeners:
+            listener.close()
+        for connection in tuple(self.connections):
+            connection.abort()
+        for listener in self._listeners:
+            await listener.wait_closed()
+
+    def failed(self, error: Exception) -> Answer:
+        """Report a bug in the handler: where it happened, never a value."""
+        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
+        where = f"{frame.f_code.co_filename}:{line} {frame.f_code.co_qualname}"
+        self._observe(HandlerFailed(face=self._face, error=type(error).__name__, where=where))
+        return BROKEN
+
+    def lost(self, connection: _Connection) -> None:
+        """Forget a connection that is closed."""
+        self.connections.discard(connection)
+        if self.is_closing and not self.connections:
+            self._empty.set()
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer for all deadlines: a request sets a number, not a timer of its own."""
+        now = loop.time()
+        for connection in tuple(self.connections):
+            if now >= connection.deadline:
+                connection.expire()
+        tick = min(self.limits.head, self.limits.idle, self.limits.answer, LINGER) / 4
+        self._sweeping = loop.call_later(tick, self._sweep, loop)
+
+
+class _Connection(asyncio.BufferedProtocol):
+    __slots__ = (
+        "_loop",
+        "_parser",
+        "_received",
+        "_server",
+        "_spare",
+        "_state",
+        "_task",
+        "_transport",
+        "deadline",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        self.deadline = inf
+        self._server = server
+        self._loop = loop
+        self._parser = HttpRequestParser(
+            BaseProtocol(loop), loop, HEAD, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES
+        )
+        self._state = State.IDLE
+        self._received = b""
+        self._spare = DREGS
+        self._task: asyncio.Task[None] | None = None
+
+    # What the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=0)  # hear at once of a reader that does not keep up
+        others = len(self._server.connections)
+        self._server.connections.add(self)
+        # A first request comes with its connection: a silent one is as suspect as a slow one.
+        self._enter(State.HEAD, self._server.limits.head)
+        if others >= self._server.limits.connections:
+            self._refuse(Refusal.CROWDED)
+        if others >= self._server.limits.connections + SPARE:
+            transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._server.lost(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._state is State.LINGERING:
+            self._spare -= nbytes
+            if self._spare < 0:
+                self.abort()
+            return
+        seen = len(self._received)
+        self._received += self._server.buffer[:nbytes]
+        self._advance(seen)
+
+    def pause_writing(self) -> None:
+        if self._state is not State.LINGERING:
+            self._enter(State.WRITING, self._server.limits.answer)
+            self._transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._state is State.WRITING:
+            self._proceed()
+
+    # What the server tells
+
+    def expire(self) -> None:
+        """The deadline of the state has passed."""
+        if self._state is State.HEAD and self._received:
+            self._refuse(Refusal.SLOW)
+        else:
+            self.abort()
+
+    def retire(self) -> None:
+        """The server closes: at once where nothing is under way, else after the answer."""
+        if self._state is State.IDLE or (self._state is State.HEAD and not self._received):
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Drop the connection as it is."""
+        self._transport.abort()
+
+    # From one request to the next
+
+    def _enter(self, state: State, seconds: float) -> None:
+        self._state = state
+        self.deadline = self._loop.time() + seconds
+
+    def _advance(self, seen: int = 0) -> None:
+        """Answer every complete head; `seen` bytes of the first have been searched before."""
+        while self._state in (State.IDLE, State.HEAD) and self._received:
+            end = _END.search(self._received, max(seen - 3, 0))
+            if end is None or end.end() > HEAD:
+                return self._wait()
+            head, self._received, seen = self._received[: end.end()], self._received[end.end() :], 0
+            self._respond(head.lstrip(b"\r\n"))
+
+    def _wait(self) -> None:
+        """A head that is not complete: for as long as it can become one."""
+        if len(self._received) > HEAD or self._received.count(b"\n") > LINES:
+            self._refuse(Refusal.OVERSIZED)
+        elif _FOREIGN.search(self._received):
+            self._refuse(Refusal.MALFORMED)
+        elif self._state is State.IDLE:
+            self._enter(State.HEAD, self._server.limits.head)
+
+    def _respond(self, head: bytes) -> None:
+        if not head:  # an empty line before a request is tolerated
+            return
+        try:
+            request, is_last = _parsed(self._parser, head)
+        except ValueError:
+            return self._refuse(Refusal.OVERSIZED if head.count(b"\n") > LINES else Refusal.MALFORMED)
+        is_last = is_last or self._server.is_closing
+        self._enter(State.IDLE, self._server.limits.idle)
+        try:
+            answer = self._server.handler(request)
+        except Exception as error:
+            answer = self._server.failed(error)
+        if isinstance(answer, Answer):
+            self._send(answer, request.method, is_last)
+        else:
+            self._enter(State.ANSWERING, self._server.limits.answer)
+            self._transport.pause_reading()
+            self._task = self._loop.create_task(self._await(answer, request.method, is_last))
+
+    async def _await(self, pending: Awaitable[Answer], method: str, is_last: bool) -> None:
+        try:
+            answer = await pending
+        except Exception as error:
+            answer = self._server.failed(error)
+        self._task = None
+        self._state = State.IDLE
+        self._send(answer, method, is_last or self._server.is_closing)
+        if self._state is State.IDLE:
+            self._proceed()
+
+    def _proceed(self) -> None:
+        """An answer is out: the next request."""
+        self._enter(State.IDLE, self._server.limits.idle)
+        self._transport.resume_reading()
+        self._advance()
+        if self._server.is_closing:
+            self.retire()
+
+    def _send(self, answer: Answer, method: str, is_last: bool) -> None:
+        if method == "GET" and not is_last:
+            self._transport.write(answer.whole)
+            return
+        end = _CLOSE if is_last else b"\r\n"
+        self._transport.write(answer.fields + end + (b"" if method == "HEAD" else answer.body))
+        if is_last:
+            self._linger()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._server.refused(refusal)
+        self._send(REFUSALS[refusal], "", is_last=True)
+
+    def _linger(self) -> None:
+        self._enter(State.LINGERING, LINGER)
+        self._received = b""
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+            self._transport.resume_reading()
+
+
+def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, bool]:
+    """The request of one complete head, and whether it is the connection's last; raises ValueError."""
+    try:
+        messages, _, _ = parser.feed_data(head)
+    except HttpProcessingError as error:
+        raise ValueError("malformed") from error
+    if len(messages) != 1:
+        raise ValueError("malformed")
+    message, payload = messages[0]
+    if message.version not in ((1, 0), (1, 1)):
+        raise ValueError("version")
+    # HTTP/1.0 has no agreed way to keep a connection.
+    is_last = (
+        message.should_close or message.upgrade or payload is not EMPTY_PAYLOAD or message.version < (1, 1)
+    )
+    headers: dict[str, str] = {}
+    for name, value in message.headers.items():
+        name = name.lower()
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return Request(method=message.method, target=message.path, headers=headers), is_last
