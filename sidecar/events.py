@@ -67,7 +67,11 @@ class HopSucceeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HopFailed:
-    """An attempt brought nothing. `region` is None where no call was spent; `repeated` if it failed so before."""
+    """An attempt brought nothing.
+
+    `region` is None where no call was spent; `repeated` if it failed in the same way before; `claims` says what the
+    token that STS refused claims.
+    """
 
     hop: Hop
     targets: tuple[str, ...]
@@ -78,6 +82,7 @@ class HopFailed:
     retry_in: float
     repeated: bool
     request_id: str | None
+    claims: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

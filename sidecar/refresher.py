@@ -245,8 +245,17 @@ class Refresher:
                 retry_in=schedule.due - now,
                 repeated=streak is not None and streak.error == failure,
                 request_id=getattr(error, "request_id", None),
+                claims=self._claims(hop) if failure.kind is Kind.DENIED else None,
             )
         )
+
+    def _claims(self, hop: Hop) -> str | None:
+        """What the token says of itself, for the message of a first hop that STS refused: audience and subject are
+        STS's to judge, and a mismatch is seen at a glance."""
+        token = self._readings[_token_file(hop)].token
+        if hop.source is not None or token is None:
+            return None
+        return f"issuer {token.issuer}, audience {', '.join(token.audience)}, subject {token.subject}"
 
     def _watch_phases(self) -> None:
         now = self._clock()
