@@ -1,0 +1,246 @@
+"""The configuration of one process: settings resolved, chains built, every problem found at once.
+
+`resolve` gives what the daemon (and `once`) needs, `resolve_client` what `get` needs; both raise `ConfigError` with all
+problems, each with its source and its remedy. Secrets are never among the values shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from sidecar import profiles
+from sidecar import settings as s
+from sidecar.errors import ConfigError, Problem
+from sidecar.model import Hop, Role, Secret, Target
+from sidecar.profiles import Chains, Files
+from sidecar.rules import breaches
+from sidecar.settings import SETTINGS, Address, Authorization
+from sidecar.values import PREFIX, Group, Origin, Setting, Source, Values, read
+
+__all__ = ["SETTINGS", "Address", "Authorization", "Client", "Config", "Origin", "resolve", "resolve_client"]
+
+# The target of the plain case: it goes into URL, path and label.
+DEFAULT_TARGET = "default"
+# SDKs ask again inside the last 15 minutes (some 15 of a whole hour): below 45 minutes every call asks us.
+_COMFORTABLE = 2_700
+
+# Stands in for a role that is missing or wrong while the rest is checked; it is never walked.
+_STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
+# What a profile says for itself, so that it may not be said beside SIDECAR_PROFILES as well.
+_PER_HOP = tuple(setting for setting in SETTINGS if setting.profile_key)
+# The field of a hop that each per-hop setting fills on the last hop.
+_LAST_HOP: Mapping[str, Setting[Any]] = {
+    "role": s.TARGET_ROLE_ARN,
+    "duration": s.DURATION,
+    "external_id": s.EXTERNAL_ID,
+    "source_identity": s.SOURCE_IDENTITY,
+    "tags": s.SESSION_TAGS,
+    "policy": s.POLICY,
+    "policy_arns": s.POLICY_ARNS,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the daemon runs on. `drain` is seconds; `log_format` None: by whether stderr is a terminal.
+
+    `warnings` are sentences for the log; `origins` is every setting with its text and where that came from.
+    """
+
+    targets: tuple[Target, ...]
+    listen: Address
+    status_listen: Address
+    authorization: Authorization
+    authorization_dir: str
+    authorization_token: Secret | None
+    state_dir: str | None
+    drain: float
+    log_level: str
+    log_format: str | None
+    warnings: tuple[str, ...]
+    origins: tuple[Origin, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """What a client of the running daemon needs: where it listens, and whose authorization token to show."""
+
+    target: str
+    listen: Address
+    authorization: Authorization
+    authorization_dir: str
+
+
+def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
+    """The whole configuration, from `flags` (by setting name) and `environ`; raises ConfigError with every problem."""
+    values = read(SETTINGS, flags, environ)
+    found = _by_profiles(values, environ) if _is_by_profiles(values) else _by_settings(values)
+    problems = dict.fromkeys(chain(values.problems, found.problems, _conflicts(values, found.endpoint)))
+    if problems:
+        raise ConfigError(tuple(problems))
+    return Config(
+        targets=found.targets,
+        listen=values[s.LISTEN],
+        status_listen=values[s.STATUS_LISTEN],
+        authorization=values[s.AUTHORIZATION],
+        authorization_dir=values[s.AUTHORIZATION_DIR],
+        authorization_token=values.get(s.AUTHORIZATION_TOKEN),
+        state_dir=values.get(s.STATE_DIR),
+        drain=values[s.DRAIN],
+        log_level=values[s.LOG_LEVEL],
+        log_format=values.get(s.LOG_FORMAT),
+        warnings=(*found.warnings, *_short_lives(found.targets)),
+        origins=tuple(values.origins.values()),
+    )
+
+
+def resolve_client(flags: Mapping[str, str], environ: Mapping[str, str], target: str | None = None) -> Client:
+    """What `get` needs, for `target` or the first one; chains are not looked at: a workload does not know them."""
+    values = read(SETTINGS, flags, environ)
+    own = {setting.name for setting in SETTINGS if setting.group is Group.ENDPOINT}
+    problems = tuple(problem for problem in values.problems if problem.setting in own)
+    if problems:
+        raise ConfigError(problems)
+    return Client(
+        target=target or (values.get(s.PROFILES) or (DEFAULT_TARGET,))[0],
+        listen=values[s.LISTEN],
+        authorization=values[s.AUTHORIZATION],
+        authorization_dir=values[s.AUTHORIZATION_DIR],
+    )
+
+
+def _is_by_profiles(values: Values) -> bool:
+    origin = values.origin(s.PROFILES)
+    is_borrowed = (
+        origin.source is Source.AWS_NAME
+    )  # AWS_PROFILE says what to do only where nothing of ours does
+    return origin.is_set and not (is_borrowed and values.origin(s.TARGET_ROLE_ARN).is_set)
+
+
+def _by_profiles(values: Values, environ: Mapping[str, str]) -> Chains:
+    beside = [values.origin(setting) for setting in _PER_HOP if values.origin(setting).is_set]
+    chains = profiles.chains(
+        values.get(s.PROFILES) or (),
+        asked=values.origin(s.PROFILES),
+        files=Files.expand(values[s.CONFIG_FILE], values[s.CREDENTIALS_FILE], environ),
+        region=values.origin(s.REGION).text,  # an illegal one is a problem already: not also a missing one
+        fallback_regions=values.get(s.FALLBACK_REGIONS) or (),
+    )
+    ignored = [_ignored(origin) for origin in beside if not _is_meant(origin)]
+    if chains.endpoint and not values.origin(s.ENDPOINT_URL).is_set:
+        ignored.append(f"{chains.endpoint} is ignored: say it in AWS_ENDPOINT_URL_STS")
+    return replace(
+        chains,
+        problems=(*(_said_twice(origin) for origin in beside if _is_meant(origin)), *chains.problems),
+        warnings=tuple(ignored),
+    )
+
+
+def _is_meant(origin: Origin) -> bool:
+    """Whether somebody gave it to the sidecar, rather than a webhook to every container of the pod."""
+    return origin.source is Source.FLAG or origin.name.startswith(PREFIX)
+
+
+def _said_twice(origin: Origin) -> Problem:
+    key = origin.setting.profile_key
+    return origin.problem(
+        "profiles are in use as well, and a profile says this for itself",
+        f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say everything by settings",
+    )
+
+
+def _ignored(origin: Origin) -> str:
+    return f"{origin.name} is ignored: the targets come from profiles, which say {origin.setting.profile_key} themselves"
+
+
+def _by_settings(values: Values) -> Chains:
+    last = _last_hop(values)
+    problems = [*_missing(values)]
+    for breach in breaches(last):
+        problems.append(values.origin(_LAST_HOP[breach.field]).problem(breach.wrong, breach.remedy))
+    warnings = []
+    if last.source is None and values.origin(s.SOURCE_DURATION).is_set:
+        warnings.append(
+            "SIDECAR_SOURCE_DURATION is ignored: the direct chain has one hop, see SIDECAR_DURATION"
+        )
+    return Chains(
+        targets=(Target(name=DEFAULT_TARGET, hop=last),), problems=tuple(problems), warnings=tuple(warnings)
+    )
+
+
+def _last_hop(values: Values) -> Hop:
+    """The plain chain. A value that is missing or wrong is stood in for, so that the others are checked all the same."""
+    target = values.get(s.TARGET_ROLE_ARN)
+    first_role = values.get(s.ROLE_ARN) or (target if isinstance(target, Role) else _STAND_IN)
+    first = Hop(
+        role=first_role,
+        duration=values.get(s.SOURCE_DURATION) or _COMFORTABLE,
+        regions=tuple(dict.fromkeys((values.get(s.REGION) or "", *(values.get(s.FALLBACK_REGIONS) or ())))),
+        token_file=values[s.TOKEN_FILE],
+        session_name=values.get(s.SESSION_NAME),
+    )
+    chained = replace(
+        first, role=target if isinstance(target, Role) else first_role, token_file=None, source=first
+    )
+    return replace(
+        first if target == s.DIRECT else chained,
+        duration=values.get(s.DURATION) or _COMFORTABLE,
+        external_id=values.get(s.EXTERNAL_ID),
+        source_identity=values.get(s.SOURCE_IDENTITY),
+        tags=values.get(s.SESSION_TAGS) or (),
+        policy=values.get(s.POLICY),
+        policy_arns=values.get(s.POLICY_ARNS) or (),
+    )
+
+
+def _missing(values: Values) -> Iterator[Problem]:
+    if not values.origin(s.TARGET_ROLE_ARN).is_set:
+        yield values.origin(s.TARGET_ROLE_ARN).problem(
+            "no target: nothing says whose credentials to serve",
+            "Set it to the role to serve (AWS_ROLE_ARN is then the role before it), or to `direct` to serve "
+            "AWS_ROLE_ARN's own; or set SIDECAR_PROFILES to profiles of an AWS config file",
+        )
+    elif not values.origin(s.ROLE_ARN).is_set:
+        yield values.origin(s.ROLE_ARN).problem(
+            "the role of hop 1 is not set: nothing can be assumed with the projected token",
+            "Set it to the role that trusts the cluster's OIDC provider",
+        )
+    if not values.origin(s.REGION).is_set:
+        yield values.origin(s.REGION).problem(
+            "no region: STS is asked in a region",
+            "Set AWS_REGION (or AWS_DEFAULT_REGION), for instance eu-central-1",
+        )
+
+
+def _conflicts(values: Values, profile_endpoint: str | None) -> Iterator[Problem]:
+    endpoint = values.origin(s.ENDPOINT_URL)
+    if values.origin(s.FALLBACK_REGIONS).is_set and (endpoint.is_set or profile_endpoint):
+        yield values.origin(s.FALLBACK_REGIONS).problem(
+            f"{endpoint.name if endpoint.is_set else profile_endpoint} sends every region's calls to one endpoint",
+            "Unset one of the two",
+        )
+    listen, status = values.get(s.LISTEN), values.get(s.STATUS_LISTEN)
+    if listen and status and _collide(listen, status):
+        yield values.origin(s.STATUS_LISTEN).problem(
+            f"the credential endpoint listens on {listen}, which this includes", "Give them two ports"
+        )
+    if values.get(s.AUTHORIZATION) is Authorization.NONE and values.origin(s.AUTHORIZATION_TOKEN).is_set:
+        yield values.origin(s.AUTHORIZATION_TOKEN).problem(
+            "SIDECAR_AUTHORIZATION=none asks nobody for it", "Unset one of the two"
+        )
+
+
+def _collide(listen: Address, status: Address) -> bool:
+    return listen.port == status.port != 0 and status.host in (listen.host, "*", "0.0.0.0", "::")
+
+
+def _short_lives(targets: tuple[Target, ...]) -> Iterator[str]:
+    for target in targets:
+        if target.hop.duration < _COMFORTABLE:
+            yield (
+                f"target {target.name} asks for {target.hop.duration} s: SDKs refresh early, so below "
+                f"{_COMFORTABLE} s they ask for credentials at every call"
+            )

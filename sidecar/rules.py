@@ -1,0 +1,273 @@
+"""The rules that STS sets, checked before anything is called: what a value may be, and what a hop may ask for.
+
+A parser takes the text of one value and returns what it says, or raises `Illegal` with two sentences: what is wrong,
+and what to write instead. `breaches` looks at whole hops, where two values that are each legal cannot stand together.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sidecar.model import Hop, Role
+
+# Bounds of AssumeRole and AssumeRoleWithWebIdentity in the STS API reference.
+SHORTEST, LONGEST = 900, 43_200
+CHAINED_LONGEST = 3_600  # role chaining: a session bought with a session lasts one hour at most
+DEFAULT_DURATION = 3_600  # what STS itself grants where nothing is asked for
+MOST_TAGS, MOST_POLICY_ARNS, POLICY_LENGTH = 50, 10, 2_048
+
+_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
+_TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,128}")
+_TAG_VALUE = re.compile(r"[\w .:/=+\-@]{0,256}")
+_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
+_POLICY_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+", re.ASCII)
+_POLICY_TEXT = re.compile(r"[\t\n\r\x20-\xff]+")
+
+_ROLE_FORM = "Write it as arn:aws:iam::111122223333:role/NAME"
+_NAME_FORM = "Write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"
+
+
+class Illegal(ValueError):
+    """A value that cannot be: what is `wrong` with it, and the `remedy`; sentences without their full stop."""
+
+    def __init__(self, wrong: str, remedy: str) -> None:
+        super().__init__(wrong, remedy)
+        self.wrong = wrong
+        self.remedy = remedy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A rule that a hop breaks by the value of one of its fields."""
+
+    field: str
+    wrong: str
+    remedy: str
+
+
+def role(text: str) -> Role:
+    """The role whose ARN this is."""
+    try:
+        return Role.parse(text)
+    except ValueError:
+        raise Illegal(_not_a_role(text), _ROLE_FORM) from None
+
+
+def duration(text: str) -> int:
+    """Seconds, 900 to 43200; a chained hop is bound more tightly by `breaches`."""
+    if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
+        raise Illegal("not a whole number of seconds", "Write for instance 3600")
+    seconds = int(text)
+    if not SHORTEST <= seconds <= LONGEST:
+        raise Illegal(
+            f"STS grants sessions of {SHORTEST} to {LONGEST} seconds",
+            f"Write {SHORTEST} to {CHAINED_LONGEST}",
+        )
+    return seconds
+
+
+def session_name(text: str) -> str:
+    """A role session name: 2 to 64 of `[\\w+=,.@-]`, so neither `:` nor `/`."""
+    if not _NAME.fullmatch(text):
+        raise Illegal(
+            "not a legal role session name",
+            f"{_NAME_FORM}, or leave it out for <namespace>.<pod> of the token",
+        )
+    return text
+
+
+def external_id(text: str) -> str:
+    """An external id: 2 to 1224 of `[\\w+=,.@:/-]`."""
+    if not _EXTERNAL_ID.fullmatch(text):
+        raise Illegal("not a legal external id", "Write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -")
+    return text
+
+
+def source_identity(text: str) -> str:
+    """A source identity: as a session name, and not in AWS's own `aws:` namespace."""
+    if text.lower().startswith("aws:"):
+        raise Illegal("a source identity may not begin with aws:", "Choose another beginning")
+    if not _NAME.fullmatch(text):
+        raise Illegal("not a legal source identity", _NAME_FORM)
+    return text
+
+
+def tags(text: str) -> tuple[tuple[str, str], ...]:
+    """Session tags as `k=v,k=v`, in order; the value of a tag may hold `=`, and neither part a comma."""
+    pairs = tuple(_tag(part) for part in items(text))
+    if len(pairs) > MOST_TAGS:
+        raise Illegal(f"{len(pairs)} session tags, and STS takes {MOST_TAGS}", "Leave some out")
+    _distinct(tuple(key for key, _ in pairs), "session tag")
+    return pairs
+
+
+def tag_keys(text: str) -> tuple[str, ...]:
+    """The keys of tags, separated by commas."""
+    keys = items(text)
+    for key in keys:
+        _check_tag_key(key)
+    _distinct(keys, "tag key")
+    return keys
+
+
+def policy(text: str) -> str:
+    """A session policy: a JSON object of at most 2048 characters."""
+    if len(text) > POLICY_LENGTH:
+        raise Illegal(
+            f"{len(text)} characters, and STS takes a session policy of {POLICY_LENGTH}",
+            "Shorten it, or keep it as a managed policy and give that one's ARN",
+        )
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise Illegal(
+            f"not JSON: {error}", "Write the policy document itself, not its name or file"
+        ) from None
+    if not isinstance(document, dict) or not _POLICY_TEXT.fullmatch(text):
+        raise Illegal("not a policy document", 'Write {"Version": "2012-10-17", "Statement": [...]}')
+    return text
+
+
+def policy_arns(text: str) -> tuple[str, ...]:
+    """At most ten ARNs of managed policies, separated by commas."""
+    arns = items(text)
+    for arn in arns:
+        if not _POLICY_ARN.fullmatch(arn) or len(arn) > POLICY_LENGTH:
+            raise Illegal(
+                f"{arn!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME"
+            )
+    if len(arns) > MOST_POLICY_ARNS:
+        raise Illegal(f"{len(arns)} policies, and STS takes {MOST_POLICY_ARNS}", "Leave some out")
+    return arns
+
+
+def region(text: str) -> str:
+    """The name of an AWS region; whether it exists is DNS's to say."""
+    if not _REGION.fullmatch(text):
+        raise Illegal("not the name of an AWS region", "Write for instance eu-central-1")
+    return text
+
+
+def regions(text: str) -> tuple[str, ...]:
+    """Names of regions, separated by commas, none twice."""
+    names = tuple(region(name) for name in items(text))
+    _distinct(names, "region")
+    return names
+
+
+def items(text: str) -> tuple[str, ...]:
+    """The parts between commas, without the white space around them; an empty part is a slip and is refused."""
+    parts = tuple(part.strip() for part in text.split(","))
+    if not all(parts):
+        raise Illegal("an empty item", "Write items with one comma between them, and none at the end")
+    return parts
+
+
+def breaches(hop: Hop) -> Iterator[Breach]:
+    """The rules that `hop` breaks as a whole: those of its kind of call, and that a chain stays in one partition."""
+    yield from _first_breaches(hop) if hop.source is None else _chained_breaches(hop, hop.source)
+    stray = [arn for arn in hop.policy_arns if arn.split(":")[1] != hop.role.partition]
+    if stray:
+        yield Breach(
+            field="policy_arns",
+            wrong=f"{stray[0]} is not in the partition {hop.role.partition} of the role",
+            remedy=f"Name policies of arn:{hop.role.partition}:iam::",
+        )
+    unknown = [key for key in hop.transitive_tags if key.lower() not in {tag.lower() for tag, _ in hop.tags}]
+    if unknown:
+        yield Breach(
+            field="transitive_tags",
+            wrong=f"{unknown[0]!r} is not among the session tags",
+            remedy="Give the tag a value there, or leave its key out here",
+        )
+
+
+def _first_breaches(hop: Hop) -> Iterator[Breach]:
+    given = {"external_id": hop.external_id, "source_identity": hop.source_identity, "tags": hop.tags}
+    for field, value in given.items():
+        if value:
+            yield Breach(
+                field=field,
+                wrong="this hop spends the token, and AssumeRoleWithWebIdentity has no such parameter",
+                remedy="Leave it out, or chain: a second hop (AssumeRole) can carry it",
+            )
+
+
+def _chained_breaches(hop: Hop, source: Hop) -> Iterator[Breach]:
+    if hop.duration > CHAINED_LONGEST:
+        yield Breach(
+            field="duration",
+            wrong=f"hop {hop.position} is bought with a session, and STS refuses more than {CHAINED_LONGEST} "
+            "seconds for a chained role",
+            remedy=f"Write {SHORTEST} to {CHAINED_LONGEST}",
+        )
+    if hop.role.partition != source.role.partition:
+        yield Breach(
+            field="role",
+            wrong=f"partition {hop.role.partition}, while {source.role.arn} before it is in "
+            f"{source.role.partition}: no role can be assumed across partitions",
+            remedy="Name two roles of one partition",
+        )
+
+
+def _tag(part: str) -> tuple[str, str]:
+    key, equals, value = part.partition("=")
+    if not equals:
+        raise Illegal(f"{part!r} is not key=value", "Write for instance team=blue,stage=prod")
+    key, value = key.strip(), value.strip()
+    _check_tag_key(key)
+    if not _TAG_VALUE.fullmatch(value):
+        raise Illegal(
+            f"the value of tag {key!r} is not legal",
+            "Write up to 256 letters, digits, spaces and _ . : / = + - @",
+        )
+    return key, value
+
+
+def _check_tag_key(key: str) -> None:
+    if not _TAG_KEY.fullmatch(key) or key.lower().startswith("aws:"):
+        raise Illegal(
+            f"{key!r} is not a legal tag key",
+            "Write 1 to 128 letters, digits, spaces and _ . : / = + - @, not beginning with aws:",
+        )
+
+
+def _distinct(names: tuple[str, ...], what: str) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name.lower() in seen:
+            raise Illegal(
+                f"the {what} {name!r} is given twice", "Leave one out; upper and lower case are the same"
+            )
+        seen.add(name.lower())
+
+
+def _not_a_role(text: str) -> str:
+    parts = text.split(":", 5)
+    if len(parts) != 6 or parts[0] != "arn":
+        return "not the ARN of an IAM role"
+    _, partition, service, _, account, resource = parts
+    kind = resource.partition("/")[0]
+    if service == "iam" and kind in _OTHER_KINDS:
+        return f"names {_OTHER_KINDS[kind]}, and only a role can be assumed"
+    if service == "sts" and kind == "assumed-role":
+        return "names a session of a role, not the role itself"
+    if not re.fullmatch(r"aws(-[a-z]+)*", partition):
+        return f"{partition!r} is not an AWS partition"
+    if not re.fullmatch(r"\d{12}", account, re.ASCII):
+        return f"the account {account!r} is not 12 digits"
+    return "not the ARN of an IAM role"
+
+
+_OTHER_KINDS = {
+    "user": "an IAM user",
+    "group": "an IAM group",
+    "policy": "a policy",
+    "instance-profile": "an instance profile",
+    "root": "a whole account",
+    "oidc-provider": "an OIDC provider",
+}

@@ -1,0 +1,184 @@
+"""What a setting is, and how the table of them is resolved against flags and environment.
+
+A setting is taken from its flag, else from the variable of its own name, else from AWS's name for it, else it has its
+default; an empty flag or variable is an unset one. Names that begin `SIDECAR_` and are not in the table are errors, so that
+a slip of the pen does not pass for a default.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import Enum, StrEnum
+from typing import Any, Generic, TypeVar, cast
+
+from sidecar.errors import Problem
+from sidecar.rules import Illegal
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+PREFIX = "SIDECAR_"
+
+# What kubelet injects for a Service whose name begins with `sidecar` (enableServiceLinks): not ours, and no slip.
+_SERVICE_LINK = re.compile(r"SIDECAR_(.+_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP|SCTP).*)?)")
+# Enough of a long value (a policy) to recognise it by in one line.
+_SHOWN = 80
+
+
+class Group(Enum):
+    """What a setting is about: a heading in the reference, and the unit in which commands take settings."""
+
+    CHAIN = "The chain"
+    STS = "How STS is reached"
+    ENDPOINT = "The credential endpoint"
+    PROCESS = "The process"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting(Generic[T_co]):
+    """One row of the table; `parse` turns text into the value or raises `Illegal`.
+
+    `aws` are AWS's names for it, asked after its own. `profile_key` is where a profile says it instead.
+    """
+
+    name: str
+    group: Group
+    meaning: str
+    parse: Callable[[str], T_co]
+    default: str | None = None
+    aws: tuple[str, ...] = ()
+    profile_key: str | None = None
+    secret: bool = False
+    has_flag: bool = True
+
+    @property
+    def flag(self) -> str | None:
+        """`--` and the name in kebab case without its prefix; secrets have none, since argv is public."""
+        if self.secret or not self.has_flag:
+            return None
+        return "--" + self.name.removeprefix(PREFIX).removeprefix("AWS_").lower().replace("_", "-")
+
+
+class Source(StrEnum):
+    """By what a setting is given, strongest first."""
+
+    FLAG = "flag"
+    ENVIRONMENT = "environment"
+    AWS_NAME = "AWS name"
+    DEFAULT = "default"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """What a setting was given, by what, and under which name; `text` is None where nothing gives it."""
+
+    setting: Setting[Any]
+    text: str | None
+    source: Source
+    name: str
+
+    @property
+    def is_set(self) -> bool:
+        """Whether something other than its default gives the setting, legal or not."""
+        return self.source not in (Source.DEFAULT, Source.NOWHERE)
+
+    @property
+    def where(self) -> str:
+        """The source as people say it."""
+        match self.source:
+            case Source.FLAG:
+                return f"flag {self.name}"
+            case Source.AWS_NAME:
+                return f"environment, {self.name}"
+            case other:
+                return other.value
+
+    @property
+    def shown(self) -> str | None:
+        """The text as people may see it: on one line, and never a secret."""
+        return None if self.text is None or self.setting.secret else shown(self.text)
+
+    def problem(self, wrong: str, remedy: str) -> Problem:
+        """The problem with what was given here."""
+        return Problem(
+            setting=self.setting.name, value=self.shown, source=self.where, wrong=wrong, remedy=remedy
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Values:
+    """Every setting as it was given, and parsed where it could be; `problems` are those met on the way."""
+
+    origins: Mapping[str, Origin]
+    parsed: Mapping[str, object]
+    problems: tuple[Problem, ...]
+
+    def __getitem__(self, setting: Setting[T]) -> T:
+        return cast(T, self.parsed[setting.name])
+
+    def get(self, setting: Setting[T]) -> T | None:
+        """The value, or None where it is unset or was not legal (which is among the problems)."""
+        return cast("T | None", self.parsed.get(setting.name))
+
+    def origin(self, setting: Setting[Any]) -> Origin:
+        """Where the setting comes from."""
+        return self.origins[setting.name]
+
+
+def read(table: Sequence[Setting[Any]], flags: Mapping[str, str], environ: Mapping[str, str]) -> Values:
+    """What `flags` (by setting name) and `environ` say, with every problem that a single setting can have."""
+    origins = {setting.name: _origin(setting, flags, environ) for setting in table}
+    problems = list(_unknown(environ, [*origins]))
+    parsed: dict[str, object] = {}
+    for name, origin in origins.items():
+        try:
+            if origin.text is not None:
+                parsed[name] = _parse(origin)
+        except Illegal as illegal:
+            problems.append(origin.problem(illegal.wrong, illegal.remedy))
+    return Values(origins=origins, parsed=parsed, problems=tuple(problems))
+
+
+def shown(text: str) -> str:
+    """`text` as a problem quotes it: clipped to what identifies it."""
+    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
+
+
+def _origin(setting: Setting[Any], flags: Mapping[str, str], environ: Mapping[str, str]) -> Origin:
+    def given(text: str | None, source: Source, name: str) -> Origin:
+        return Origin(setting=setting, text=text, source=source, name=name)
+
+    if text := flags.get(setting.name, "").strip():
+        return given(text, Source.FLAG, setting.flag or setting.name)
+    if text := environ.get(setting.name, "").strip():
+        return given(text, Source.ENVIRONMENT, setting.name)
+    for name in setting.aws:
+        if text := environ.get(name, "").strip():
+            return given(text, Source.AWS_NAME, name)
+    return given(setting.default, Source.DEFAULT if setting.default else Source.NOWHERE, setting.name)
+
+
+def _parse(origin: Origin) -> object:
+    text = origin.text or ""
+    if text.startswith("tcp://") and origin.setting.name.startswith(PREFIX):
+        raise Illegal(
+            "kubelet injected this for a Service whose name begins with sidecar",
+            "Set enableServiceLinks: false on the pod, or rename the Service",
+        )
+    return origin.setting.parse(text)
+
+
+def _unknown(environ: Mapping[str, str], known: Sequence[str]) -> Iterator[Problem]:
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
+            near = get_close_matches(name, known, n=1)
+            remedy = (
+                f"Did you mean {near[0]}?" if near else "See `credential-sidecar run --help` for the names"
+            )
+            # Its value is not shown: it may be a secret under a misspelt name.
+            yield Problem(
+                setting=name, value=None, source="environment", wrong="no such setting", remedy=remedy
+            )
