@@ -2,6 +2,7 @@
 
 SidecarError
 ├── ConfigError       which settings, from where, and the remedy      exit 2
+├── WalkError         a walk that was made once brought nothing        exit 1
 ├── TokenError        missing, unreadable, malformed, expired         no STS call; rotation cures
 └── HopError          which hop, which role, which code
     ├── HopDenied         STS understood and refused: look at IAM
@@ -47,6 +48,20 @@ class ConfigError(SidecarError):
 
     def __str__(self) -> str:
         return "\n".join(str(problem) for problem in self.problems)
+
+
+class WalkError(SidecarError):
+    """A single walk brought nothing: the hop at `position` to `role` failed with `code`; `hint` says where to look."""
+
+    def __init__(self, position: int, role: str, code: str, hint: str) -> None:
+        super().__init__(position, role, code, hint)
+        self.position = position
+        self.role = role
+        self.code = code
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"hop {self.position} to {self.role} failed: {self.code}: {self.hint}"
 
 
 class TokenTrouble(StrEnum):

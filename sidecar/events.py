@@ -14,10 +14,11 @@ from sidecar.model import Failure, Hop, Phase
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Started:
-    """The daemon begins: its version and what it will serve."""
+    """The daemon begins: its version, what it will serve, and what is odd about its configuration."""
 
     version: str
     targets: tuple[str, ...]
+    warnings: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TextIO
 
 from sidecar.events import (
     Event,
@@ -55,10 +54,14 @@ class Line:
     facts: Mapping[str, object]
 
 
-def subscriber(level: str, *, text: bool, stream: TextIO | None = None) -> Observe:
-    """Sets up the process's log on `stream` (standard error) and answers the observer that writes events to it."""
-    handler = logging.StreamHandler(stream or sys.stderr)
-    handler.setFormatter(_Text() if text else _Json())
+def subscriber(level: str, form: str | None) -> Observe:
+    """Sets up the process's log on standard error and answers the observer that writes events to it.
+
+    `form` is `json` or `text`; None: text where a person is looking.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    is_text = sys.stderr.isatty() if form is None else form == "text"
+    handler.setFormatter(_Text() if is_text else _Json())
     root, ours = logging.getLogger(), logging.getLogger(_LOGGER)
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # botocore's debug lines hold whole requests: never below this
@@ -97,8 +100,8 @@ def describe(event: Event) -> Line:
 
 def _of_life(event: Started | Listening | RefreshAsked | Stopping) -> Line:
     match event:
-        case Started(version=version, targets=targets):
-            message = f"credential-sidecar {version} serves {', '.join(targets)}"
+        case Started(version=version, targets=targets, warnings=warnings):
+            message = "; ".join((f"credential-sidecar {version} serves {', '.join(targets)}", *warnings))
             return Line(level=logging.INFO, message=message, facts={"version": version, "targets": targets})
         case Listening(face=face, addresses=addresses):
             message = f"{face} on {', '.join(addresses)}"
@@ -201,7 +204,8 @@ def _message(record: logging.LogRecord) -> str:
         return record.getMessage()
     # Somebody else's message: its form is code, its arguments are values that may be secrets.
     places = f": {whereabouts(record.exc_info[1])}" if record.exc_info and record.exc_info[1] else ""
-    return f"{record.name}: {record.msg}{places}"
+    # asyncio puts the repr of what failed below the first line.
+    return f"{record.name}: {str(record.msg).partition(chr(10))[0]}{places}"
 
 
 def whereabouts(error: BaseException) -> str:

@@ -1,0 +1,278 @@
+"""The daemon put together: what reads what, in which order things open, and in which they close.
+
+    token files ─▶ refresher ─▶ a new ledger ─▶ endpoint, status, state directory
+                       │
+                       └─ events ─▶ log, metrics
+
+Listeners open before the first walk, so that a workload that asks early is answered, and close last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import resource
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from socket import socket
+from typing import Any
+
+from sidecar import __version__, authorization, log
+from sidecar.config import Authorization, Config
+from sidecar.endpoint import Endpoint
+from sidecar.errors import ConfigError, Problem, WalkError
+from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, Stopping
+from sidecar.http import Limits, Server
+from sidecar.ledger import Ledger, trouble
+from sidecar.metrics import Metrics, Reading
+from sidecar.model import Secret, Session, Target
+from sidecar.refresher import Refresher
+from sidecar.sockets import bind_any, bind_loopback
+from sidecar.state import State
+from sidecar.status import Status
+from sidecar.sts import Sts
+
+# Every SDK of every container of a pod, with a pool each, is far below; the status port is kubelet's and Prometheus's.
+CREDENTIAL_CONNECTIONS, STATUS_CONNECTIONS = 1024, 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the process gets from outside itself: `clock` in seconds that suspend counts and clock steps do not,
+    `wall` in Unix seconds, `chance` in [0, 1), a random authorization token, and the name of the node's boot."""
+
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    chance: Callable[[], float]
+    random_token: Callable[[], str]
+    boot: str
+
+
+async def once(config: Config, outside: Outside, name: str | None = None) -> Session:
+    """The session that one walk of the target `name` (the first, if None) yields.
+
+    Raises:
+        WalkError: a hop failed, or there is no token to walk with.
+        ConfigError: there is no such target.
+    """
+    target = _chosen(config, name)
+    level = "warning" if config.log_level == "info" else config.log_level
+    async with Sts(outside.wall) as sts:
+        refresher = Refresher(
+            [target],
+            sts,
+            ledger=Ledger(),
+            clock=outside.clock,
+            wall=outside.wall,
+            chance=outside.chance,
+            publish=lambda _: None,
+            observe=log.subscriber(level, config.log_format),
+        )
+        await refresher.settle()
+    session, wrong = refresher.ledger.of(target.hop).session, trouble(refresher.ledger, target)
+    if session:
+        return session
+    if wrong is None:
+        raise RuntimeError("a walk ended without a session and without a failure")
+    raise WalkError(wrong.hop.position, wrong.hop.role.arn, wrong.failure.code, wrong.failure.hint)
+
+
+async def run(config: Config, outside: Outside) -> int:
+    """Serves until SIGTERM or SIGINT; answers the exit code. Raises ConfigError where it cannot begin."""
+    _forbid_core_files()
+    async with Sts(outside.wall) as sts:
+        daemon = Daemon(config, outside, sts, log.subscriber(config.log_level, config.log_format))
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(daemon.caught)
+        handlers = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: daemon.refresher.ask}
+        with _signals(loop, handlers):
+            await daemon.serve(stop)
+    return 0
+
+
+class Daemon:
+    """One process's worth of rooms, wired; `serve` is its life."""
+
+    def __init__(self, config: Config, outside: Outside, sts: Sts, observe: Observe) -> None:
+        self._config, self._outside = config, outside
+        self._log = observe
+        self._is_stopping = False
+        self._state = (
+            State(config.state_dir, boot=outside.boot, observe=self._observe) if config.state_dir else None
+        )
+        self.metrics = Metrics(config.targets, self._look)
+        ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()
+        self.refresher = Refresher(
+            config.targets,
+            sts,
+            ledger=ledger,
+            clock=outside.clock,
+            wall=outside.wall,
+            chance=outside.chance,
+            publish=self._publish,
+            observe=self._observe,
+        )
+        self._endpoint = Endpoint(
+            config.targets, tokens=self._tokens(), clock=outside.clock, meter=self.metrics
+        )
+        self._status = Status(
+            config.targets,
+            version=__version__,
+            clock=outside.clock,
+            wall=outside.wall,
+            turned=lambda: self.refresher.turned,
+            skew=lambda: self.refresher.skew,
+            is_stopping=lambda: self._is_stopping,
+            render=self.metrics.render,
+        )
+        self._publish(ledger)
+
+    async def serve(self, stop: asyncio.Event) -> None:
+        """Opens the listeners, refreshes until `stop`, drains, and closes the listeners last."""
+        credentials, status = self._sockets()
+        names = tuple(target.name for target in self._config.targets)
+        self._observe(Started(version=__version__, targets=names, warnings=self._config.warnings))
+        refused = self.metrics.refused
+        servers = (
+            self._server("credentials", self._endpoint.handle, CREDENTIAL_CONNECTIONS, refused),
+            self._server("status", self._status.handle, STATUS_CONNECTIONS, lambda _: None),
+        )
+        for server, face, sockets in zip(
+            servers, ("credentials", "status"), (credentials, status), strict=True
+        ):
+            addresses = tuple(_address(each) for each in sockets)
+            await server.start(sockets)
+            self._observe(Listening(face=face, addresses=addresses))
+        gc.collect()
+        gc.freeze()  # what lives as long as the process is not looked through again
+        try:
+            await self._refresh_until(stop)
+        finally:
+            for server in reversed(servers):
+                await server.close()
+
+    async def _refresh_until(self, stop: asyncio.Event) -> None:
+        refreshing = asyncio.create_task(self.refresher.run(), name="refresher")
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait({refreshing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if refreshing.done():
+                refreshing.result()  # it ends by a bug alone: crash with it
+            self._is_stopping = True
+            self._observe(Stopping(drain=self._config.drain))
+            await asyncio.wait({refreshing}, timeout=self._config.drain)
+        finally:
+            refreshing.cancel()
+            stopping.cancel()
+            with suppress(asyncio.CancelledError):
+                await refreshing
+
+    def caught(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+        """What the event loop caught: a bug, reported by type and place."""
+        error = context.get("exception")
+        where = (
+            log.whereabouts(error) if isinstance(error, BaseException) else str(context.get("message", ""))
+        )
+        self._observe(HandlerFailed(face="event loop", error=type(error).__name__, where=where))
+
+    def _observe(self, event: Event) -> None:
+        self._log(event)
+        self.metrics.observe(event)
+
+    def _publish(self, ledger: Ledger) -> None:
+        self._endpoint.publish(ledger)
+        self._status.publish(ledger)
+        if self._state:
+            self._state.keep(ledger)
+
+    def _look(self) -> Reading:
+        tokens = self.refresher.tokens
+        return Reading(
+            ledger=self.refresher.ledger,
+            now=self._outside.clock(),
+            wall=self._outside.wall(),
+            token_expiration=min((token.expiration for token in tokens), default=None),
+            skew=self.refresher.skew,
+        )
+
+    def _tokens(self) -> Mapping[str, Secret] | None:
+        if self._config.authorization is Authorization.NONE:
+            return None
+        return authorization.provide(
+            self._config.authorization_dir,
+            [target.name for target in self._config.targets],
+            random_token=self._outside.random_token,
+            source=_source(self._config, "SIDECAR_AUTHORIZATION_DIR"),
+            given=self._config.authorization_token,
+        )
+
+    def _sockets(self) -> tuple[list[socket], list[socket]]:
+        """Both listeners' sockets; every problem of either at once."""
+        problems: list[Problem] = []
+        bound: list[list[socket]] = []
+        for bind, setting, address in (
+            (bind_loopback, "SIDECAR_LISTEN", self._config.listen),
+            (bind_any, "SIDECAR_STATUS_LISTEN", self._config.status_listen),
+        ):
+            try:
+                source = _source(self._config, setting)
+                bound.append(bind(address.host, address.port, setting=setting, source=source))
+            except ConfigError as error:
+                problems.extend(error.problems)
+        if problems:
+            for each in [sock for sockets in bound for sock in sockets]:
+                each.close()
+            raise ConfigError(problems)
+        return bound[0], bound[1]
+
+    def _server(self, face: str, handler: Any, connections: int, refused: Callable[[str], None]) -> Server:
+        limits = Limits(connections=connections)
+        return Server(handler, face=face, limits=limits, refused=refused, observe=self._observe)
+
+
+def _chosen(config: Config, name: str | None) -> Target:
+    """The target called `name`, or the first."""
+    found = {target.name: target for target in config.targets}
+    if name is None:
+        return config.targets[0]
+    if name in found:
+        return found[name]
+    wrong, remedy = "there is no such target", f"Choose one of: {', '.join(found)}"
+    raise ConfigError(
+        [Problem(setting="--target", value=name, source="flag --target", wrong=wrong, remedy=remedy)]
+    )
+
+
+def _source(config: Config, setting: str) -> str:
+    """Where `setting` comes from, as people say it."""
+    return next(origin.where for origin in config.origins if origin.setting.name == setting)
+
+
+@contextmanager
+def _signals(
+    loop: asyncio.AbstractEventLoop, handlers: Mapping[signal.Signals, Callable[[], None]]
+) -> Iterator[None]:
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
+
+
+def _forbid_core_files() -> None:
+    """A core file would hold every secret. A limit of one byte also stops kernels that pipe cores to a program; zero,
+    which does not, is what remains where the limit may not be raised to it."""
+    for limit in (1, 0):
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
+            return
+
+
+def _address(sock: socket) -> str:
+    host, port = sock.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
