@@ -17,6 +17,8 @@ LONGEST = 20_000
 # Role session names are 2 to 64 of these (STS API model); everything else becomes a hyphen.
 _ILLEGAL = re.compile(r"[^\w+=,.@-]", re.ASCII)
 LONGEST_NAME = 64
+# The first second of the year 10000: an instant from there on has no date that could be shown.
+_END_OF_DATES = 253_402_300_800
 # Enough of a hash that two clipped names of one cluster do not meet, short enough to leave the name readable.
 _HASHED = 8
 
@@ -25,7 +27,7 @@ def decode(text: str, path: str) -> Token:
     """The token that the file at `path` holds as `text`.
 
     Raises:
-        TokenError: malformed: empty, too long, not a JWT, or without `iss`, `sub` or `exp`.
+        TokenError: malformed: empty, too long, not a JWT, or without a usable `iss`, `sub` or `exp`.
     """
     text = text.strip()
     if not text:
@@ -33,12 +35,11 @@ def decode(text: str, path: str) -> Token:
     if len(text) > LONGEST:
         raise TokenError(TokenTrouble.MALFORMED, path, f"{len(text)} characters; STS takes at most {LONGEST}")
     claims = _claims(text, path)
-    audience = claims.get("aud", ())
     return Token(
         value=Secret(text),
         issuer=claims["iss"],
         subject=claims["sub"],
-        audience=(audience,) if isinstance(audience, str) else tuple(map(str, audience)),
+        audience=_audience(claims.get("aud")),
         expiration=float(claims["exp"]),
         session_name=session_name(claims),
     )
@@ -62,8 +63,14 @@ def _legal(name: str) -> str:
     legal = _ILLEGAL.sub("-", name)
     if 2 <= len(legal) <= LONGEST_NAME:
         return legal
-    digest = hashlib.sha256(name.encode()).hexdigest()[:_HASHED]
+    digest = hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()[:_HASHED]
     return f"{legal[: LONGEST_NAME - _HASHED - 1]}-{digest}"
+
+
+def _audience(value: object) -> tuple[str, ...]:
+    """What the token is meant for: one string or a list of them (RFC 7519, 4.1.3); nothing else says anything."""
+    said = value if isinstance(value, list) else [value]
+    return tuple(each for each in said if isinstance(each, str))
 
 
 def _mapping(value: object) -> Mapping[str, Any]:
@@ -76,11 +83,18 @@ def _claims(text: str, path: str) -> Mapping[str, Any]:
     except jwt.InvalidTokenError as error:
         detail = f"not a JSON Web Token ({type(error).__name__}); is it the projected service-account token?"
         raise TokenError(TokenTrouble.MALFORMED, path, detail) from None
-    missing = [name for name, kind in _NEEDED.items() if not isinstance(claims.get(name), kind)]
-    if missing or isinstance(claims["exp"], bool):
-        wanted = ", ".join(missing or ["exp"])
-        raise TokenError(TokenTrouble.MALFORMED, path, f"a JSON Web Token without a usable {wanted} claim")
+    if unusable := [name for name, usable in _NEEDED.items() if not usable(claims.get(name))]:
+        detail = f"a JSON Web Token without a usable {', '.join(unusable)} claim"
+        raise TokenError(TokenTrouble.MALFORMED, path, detail)
     return claims
 
 
-_NEEDED: dict[str, type | tuple[type, ...]] = {"iss": str, "sub": str, "exp": (int, float)}
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value) and value.isprintable()
+
+
+def _is_instant(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _END_OF_DATES
+
+
+_NEEDED = {"iss": _is_text, "sub": _is_text, "exp": _is_instant}
