@@ -39,19 +39,18 @@ def load(data: bytes, targets: Iterable[Target], boot: str, now: float) -> tuple
     """
     try:
         written = json.loads(data)
-        if written["form"] != FORM:
-            raise ValueError("written in another form")
-        if written["boot"] != boot:
-            raise ValueError("written before the node's last boot")
-        found = {
-            hop: _read(written["hops"][digest(hop)])
-            for hop in _hops(targets)
-            if digest(hop) in written["hops"]
-        }
-    except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        form, origin, hops = written["form"], written["boot"], dict(written["hops"])
+        named = {hop: digest(hop) for hop in _hops(targets)} if (form, origin) == (FORM, boot) else {}
+        found = {hop: _read(hops[name]) for hop, name in named.items() if name in hops}
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        # The kind alone: the sentence of a ValueError quotes what it could not read, and that may be a secret.
         raise ValueError(f"not a state of ours ({type(error).__name__})") from None
+    if form != FORM:
+        raise ValueError("written in another form")
+    if origin != boot:
+        raise ValueError("written before the node's last boot")
     held = {hop: held for hop, held in found.items() if held.schedule.is_alive(now)}
-    return Ledger(held=MappingProxyType(held)), len(written["hops"])
+    return Ledger(held=MappingProxyType(held)), len(hops)
 
 
 def digest(hop: Hop) -> str:
