@@ -94,9 +94,12 @@ def next_call(ledger: Ledger, target: Target, now: float) -> Hop | None:
 
 
 def wake(ledger: Ledger, target: Target, now: float) -> float:
-    """The instant at which `next_call` answers again: now or earlier if it answers already."""
+    """When to put the question to `next_call` again: `now` if it has an answer already."""
     due = ledger.of(target.hop).schedule.due
-    return due if now < due else ledger.of(_needed(ledger, target.hop, now)).schedule.due
+    if now < due:
+        return due
+    needed = ledger.of(_needed(ledger, target.hop, now)).schedule
+    return needed.due if needed.backs_off(now) else now
 
 
 def trouble(ledger: Ledger, target: Target) -> Trouble | None:
