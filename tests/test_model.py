@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ def test_d16_no_value_that_holds_a_secret_prints_it() -> None:
 
 
 def test_d16_a_hop_prints_neither_external_id_nor_tags_nor_policies() -> None:
-    private = {
+    private: dict[str, Any] = {
         "external_id": "private-1",
         "source_identity": "private-2",
         "tags": (("private-3", "private-4"),),
@@ -145,7 +146,7 @@ def test_a_chain_is_its_hops_in_the_order_of_the_walk() -> None:
         {"source": hop(duration=900)},
     ],
 )
-def test_d9_hops_are_equal_only_if_all_that_shapes_their_session_is(change: dict[str, object]) -> None:
+def test_d9_hops_are_equal_only_if_all_that_shapes_their_session_is(change: dict[str, Any]) -> None:
     assert chain(2) == chain(2)
     assert hash(chain(2)) == hash(chain(2))
     assert chain(2) != hop(**{"arn": ROLE_B, "source": hop(), **change})
