@@ -1,12 +1,12 @@
 """The configuration of one process: settings resolved, chains built, every problem found at once.
 
-`resolve` gives what the daemon (and `once`) needs, `resolve_client` what `get` needs; both raise `ConfigError` with all
-problems, each with its source and its remedy. Secrets are never among the values shown.
+`resolve` gives what the daemon (and `once`) needs, `resolve_client` what `get` needs, `resolve_status` what `probe`
+needs; all raise `ConfigError` with every problem, its source and its remedy. Secrets are never among the values shown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -18,9 +18,9 @@ from sidecar.model import Hop, Role, Secret, Target
 from sidecar.profiles import Chains, Files
 from sidecar.rules import breaches
 from sidecar.settings import SETTINGS, Address, Authorization
-from sidecar.values import PREFIX, Group, Origin, Setting, Source, Values, read
+from sidecar.values import PREFIX, Origin, Setting, Source, Values, read
 
-__all__ = ["SETTINGS", "Address", "Authorization", "Client", "Config", "Origin", "resolve", "resolve_client"]
+__all__ = ["SETTINGS", "Address", "Authorization", "Client", "Config", "Origin"]
 
 # The target of the plain case: it goes into URL, path and label.
 DEFAULT_TARGET = "default"
@@ -63,6 +63,19 @@ class Config:
     warnings: tuple[str, ...]
     origins: tuple[Origin, ...]
 
+    def target(self, name: str | None = None) -> Target:
+        """The target of that name, or the first; raises ConfigError where there is none."""
+        found = [target for target in self.targets if name in (None, target.name)]
+        if not found:
+            raise ConfigError(
+                [_no_target(name, "The targets are " + ", ".join(each.name for each in self.targets))]
+            )
+        return found[0]
+
+    def source_of(self, name: str) -> str:
+        """Where the setting `name` comes from, as people say it."""
+        return next(origin.where for origin in self.origins if origin.setting.name == name)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
@@ -75,7 +88,7 @@ class Client:
 
 
 def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
-    """The whole configuration, from `flags` (by setting name) and `environ`; raises ConfigError with every problem."""
+    """The whole configuration, from `flags` (by setting name) and `environ`; ConfigError with every problem."""
     values = read(SETTINGS, flags, environ)
     found = _by_profiles(values, environ) if _is_by_profiles(values) else _by_settings(values)
     problems = dict.fromkeys(chain(values.problems, found.problems, _conflicts(values, found.endpoint)))
@@ -98,17 +111,40 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
 
 
 def resolve_client(flags: Mapping[str, str], environ: Mapping[str, str], target: str | None = None) -> Client:
-    """What `get` needs, for `target` or the first one; chains are not looked at: a workload does not know them."""
-    values = read(SETTINGS, flags, environ)
-    own = {setting.name for setting in SETTINGS if setting.group is Group.ENDPOINT}
-    problems = tuple(problem for problem in values.problems if problem.setting in own)
-    if problems:
-        raise ConfigError(problems)
+    """What `get` needs, for `target` or the first; chains are not looked at: a workload does not know them."""
+    values = _part((s.LISTEN, s.AUTHORIZATION, s.AUTHORIZATION_DIR, s.PROFILES), flags, environ)
+    if target is not None and not s.TARGET_NAME.fullmatch(target):
+        raise ConfigError([_no_target(target, "A target's name is 1 to 64 of A-Z a-z 0-9 . _ -")])
     return Client(
         target=target or (values.get(s.PROFILES) or (DEFAULT_TARGET,))[0],
         listen=values[s.LISTEN],
         authorization=values[s.AUTHORIZATION],
         authorization_dir=values[s.AUTHORIZATION_DIR],
+    )
+
+
+def resolve_status(flags: Mapping[str, str], environ: Mapping[str, str]) -> Address:
+    """What `probe` needs: where the status listener is."""
+    return _part((s.STATUS_LISTEN,), flags, environ)[s.STATUS_LISTEN]
+
+
+def origins(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Origin, ...]:
+    """Every setting with what gives it, right or wrong."""
+    return tuple(read(SETTINGS, flags, environ).origins.values())
+
+
+def _part(wanted: Sequence[Setting[Any]], flags: Mapping[str, str], environ: Mapping[str, str]) -> Values:
+    """All settings, of which only those that are `wanted` must be right."""
+    values = read(SETTINGS, flags, environ)
+    names = {setting.name for setting in wanted}
+    if problems := [problem for problem in values.problems if problem.setting in names]:
+        raise ConfigError(problems)
+    return values
+
+
+def _no_target(name: str | None, remedy: str) -> Problem:
+    return Problem(
+        setting="--target", value=name, source="flag --target", wrong="no such target", remedy=remedy
     )
 
 
@@ -148,31 +184,35 @@ def _said_twice(origin: Origin) -> Problem:
     key = origin.setting.profile_key
     return origin.problem(
         "profiles are in use as well, and a profile says this for itself",
-        f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say everything by settings",
+        f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say all by settings",
     )
 
 
 def _ignored(origin: Origin) -> str:
-    return f"{origin.name} is ignored: the targets come from profiles, which say {origin.setting.profile_key} themselves"
+    key = origin.setting.profile_key
+    return f"{origin.name} is ignored: the targets come from profiles, which say {key} themselves"
 
 
 def _by_settings(values: Values) -> Chains:
     last = _last_hop(values)
-    problems = [*_missing(values)]
-    for breach in breaches(last):
-        problems.append(values.origin(_LAST_HOP[breach.field]).problem(breach.wrong, breach.remedy))
+    broken = (
+        values.origin(_LAST_HOP[breach.field]).problem(breach.wrong, breach.remedy)
+        for breach in breaches(last)
+    )
     warnings = []
     if last.source is None and values.origin(s.SOURCE_DURATION).is_set:
         warnings.append(
             "SIDECAR_SOURCE_DURATION is ignored: the direct chain has one hop, see SIDECAR_DURATION"
         )
     return Chains(
-        targets=(Target(name=DEFAULT_TARGET, hop=last),), problems=tuple(problems), warnings=tuple(warnings)
+        targets=(Target(name=DEFAULT_TARGET, hop=last),),
+        problems=(*_missing(values), *broken),
+        warnings=tuple(warnings),
     )
 
 
 def _last_hop(values: Values) -> Hop:
-    """The plain chain. A value that is missing or wrong is stood in for, so that the others are checked all the same."""
+    """The plain chain. What is missing or wrong is stood in for, so that the rest is checked all the same."""
     target = values.get(s.TARGET_ROLE_ARN)
     first_role = values.get(s.ROLE_ARN) or (target if isinstance(target, Role) else _STAND_IN)
     first = Hop(
@@ -219,7 +259,7 @@ def _conflicts(values: Values, profile_endpoint: str | None) -> Iterator[Problem
     endpoint = values.origin(s.ENDPOINT_URL)
     if values.origin(s.FALLBACK_REGIONS).is_set and (endpoint.is_set or profile_endpoint):
         yield values.origin(s.FALLBACK_REGIONS).problem(
-            f"{endpoint.name if endpoint.is_set else profile_endpoint} sends every region's calls to one endpoint",
+            f"{endpoint.name if endpoint.is_set else profile_endpoint} sends all regions' calls to one endpoint",
             "Unset one of the two",
         )
     listen, status = values.get(s.LISTEN), values.get(s.STATUS_LISTEN)
@@ -234,7 +274,7 @@ def _conflicts(values: Values, profile_endpoint: str | None) -> Iterator[Problem
 
 
 def _collide(listen: Address, status: Address) -> bool:
-    return listen.port == status.port != 0 and status.host in (listen.host, "*", "0.0.0.0", "::")
+    return listen.port == status.port != 0 and status.host in (listen.host, *s.ANY_HOST)
 
 
 def _short_lives(targets: tuple[Target, ...]) -> Iterator[str]:

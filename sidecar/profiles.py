@@ -1,8 +1,9 @@
 """Chains from an AWS config file, read as the AWS CLI reads it: botocore parses, following `source_profile` is ours.
 
-A target is a profile; its chain is the line of `source_profile` down to the profile with `web_identity_token_file`.
-What a pod has no use for (static keys, SSO, MFA, programs to run) is refused wherever the line passes it: such a
-profile works by something other than the projected token, and a sidecar that guessed would serve the wrong identity.
+A target is a profile; its chain is the line of `source_profile` down to the profile with
+`web_identity_token_file`. What a pod has no use for (static keys, SSO, MFA, programs to run) is refused wherever the
+line passes it: such a profile works by something other than the projected token, and a sidecar that guessed would
+serve the wrong identity.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from pathlib import Path
 from string import Template
 from typing import Any, Self
 
 from sidecar import rules
 from sidecar.errors import Problem
 from sidecar.model import Hop, Role, Target
-from sidecar.rules import Illegal
+from sidecar.rules import IllegalError
 from sidecar.values import Origin, shown
 
 _TOKEN_FILE, _SOURCE = "web_identity_token_file", "source_profile"
@@ -58,7 +60,7 @@ _FOREIGN: tuple[tuple[tuple[str, ...], str], ...] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chains:
-    """The targets that were found, with what is wrong; `endpoint` names a profile's own STS endpoint, if it has one."""
+    """The targets found, with what is wrong; `endpoint` names a profile's own STS endpoint, if it has one."""
 
     targets: tuple[Target, ...]
     problems: tuple[Problem, ...]
@@ -82,10 +84,10 @@ class Files:
 def chains(
     names: Sequence[str], *, asked: Origin, files: Files, region: str | None, fallback_regions: Sequence[str]
 ) -> Chains:
-    """A target for each of `names`; `asked` says where the names come from, `region` outranks the profiles'."""
+    """A target for each of `names`; `asked` says where those come from, `region` outranks the profiles'."""
     try:
         book = _Book.read(files)
-    except _Unreadable as error:
+    except _UnreadableError as error:
         return Chains(targets=(), problems=(error.problem,))
     reader = _Reader(book, region, fallback_regions)
     targets = [reader.target(name, replace(asked, text=name)) for name in names]
@@ -96,7 +98,7 @@ def chains(
     )
 
 
-class _Unreadable(Exception):
+class _UnreadableError(Exception):
     def __init__(self, setting: str, path: str, wrong: str, remedy: str) -> None:
         super().__init__(wrong)
         self.problem = Problem(setting=setting, value=path, source="file", wrong=wrong, remedy=remedy)
@@ -131,7 +133,7 @@ class _Book:
         credentials = _sections("AWS_SHARED_CREDENTIALS_FILE", files.credentials)
         config = _sections("AWS_CONFIG_FILE", files.config)
         if config is None and credentials is None:
-            raise _Unreadable(
+            raise _UnreadableError(
                 "AWS_CONFIG_FILE",
                 files.config,
                 "profiles are asked for, and there is no such file",
@@ -223,7 +225,7 @@ class _Reader:
             if key in profile.keys:
                 try:
                     yield field, parse(_plain(profile.keys[key]))
-                except Illegal as illegal:
+                except IllegalError as illegal:
                     self._add(profile.problem(key, illegal.wrong, illegal.remedy))
 
     def _hop(self, profile: _Profile, fields: Mapping[str, Any], source: Hop | None) -> Hop:
@@ -240,7 +242,7 @@ class _Reader:
             if self._region is None and "region" in profile.keys:
                 try:
                     region = rules.region(_plain(profile.keys["region"]))
-                except Illegal as illegal:
+                except IllegalError as illegal:
                     self._add(profile.problem("region", illegal.wrong, illegal.remedy))
                     region = ""
                 return tuple(dict.fromkeys((region, *self._fallback_regions)))
@@ -276,7 +278,7 @@ def _gaps(profile: _Profile) -> Iterator[Problem]:
 
 def _plain(value: object) -> str:
     if not isinstance(value, str):
-        raise Illegal("an indented block is no value for it", "Write it on one line")
+        raise IllegalError("an indented block is no value for it", "Write it on one line")
     return value.strip()
 
 
@@ -286,18 +288,18 @@ def _sections(setting: str, path: str) -> Mapping[str, Any] | None:
     from botocore.exceptions import ConfigParseError
 
     try:
-        with open(path, "rb") as file:  # botocore takes a file that it may not read for an empty one
+        with Path(path).open("rb") as file:  # botocore takes a file that it may not read for an empty one
             file.read(1)
         parsed: Mapping[str, Any] = raw_config_parse(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         wrong = f"it cannot be read: {error.strerror}"
-        raise _Unreadable(setting, path, wrong, "Give this container's user a readable file") from None
+        raise _UnreadableError(setting, path, wrong, "Give this container's user a readable file") from None
     except ConfigParseError as error:
         wrong = f"it is not an AWS config file{_line_of(error.kwargs.get('error'))}"
         remedy = "Mend it until `aws configure list-profiles` reads it"
-        raise _Unreadable(setting, path, wrong, remedy) from None
+        raise _UnreadableError(setting, path, wrong, remedy) from None
     return parsed
 
 

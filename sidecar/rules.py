@@ -1,7 +1,8 @@
 """The rules that STS sets, checked before anything is called: what a value may be, and what a hop may ask for.
 
-A parser takes the text of one value and returns what it says, or raises `Illegal` with two sentences: what is wrong,
-and what to write instead. `breaches` looks at whole hops, where two values that are each legal cannot stand together.
+A parser takes the text of one value and returns what it says, or raises `IllegalError` with two sentences: what is
+wrong, and what to write instead. `breaches` looks at whole hops, where two values that are each legal cannot stand
+together.
 """
 
 from __future__ import annotations
@@ -25,13 +26,14 @@ _TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+\-@]{0,256}")
 _REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 _POLICY_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+", re.ASCII)
+_ARN = re.compile(r"arn:([^:]*):([^:]*):[^:]*:([^:]*):(.+)")
 _POLICY_TEXT = re.compile(r"[\t\n\r\x20-\xff]+")
 
 _ROLE_FORM = "Write it as arn:aws:iam::111122223333:role/NAME"
 _NAME_FORM = "Write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"
 
 
-class Illegal(ValueError):
+class IllegalError(ValueError):
     """A value that cannot be: what is `wrong` with it, and the `remedy`; sentences without their full stop."""
 
     def __init__(self, wrong: str, remedy: str) -> None:
@@ -54,16 +56,16 @@ def role(text: str) -> Role:
     try:
         return Role.parse(text)
     except ValueError:
-        raise Illegal(_not_a_role(text), _ROLE_FORM) from None
+        raise IllegalError(_not_a_role(text), _ROLE_FORM) from None
 
 
 def duration(text: str) -> int:
     """Seconds, 900 to 43200; a chained hop is bound more tightly by `breaches`."""
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise Illegal("not a whole number of seconds", "Write for instance 3600")
+        raise IllegalError("not a whole number of seconds", "Write for instance 3600")
     seconds = int(text)
     if not SHORTEST <= seconds <= LONGEST:
-        raise Illegal(
+        raise IllegalError(
             f"STS grants sessions of {SHORTEST} to {LONGEST} seconds",
             f"Write {SHORTEST} to {CHAINED_LONGEST}",
         )
@@ -73,7 +75,7 @@ def duration(text: str) -> int:
 def session_name(text: str) -> str:
     """A role session name: 2 to 64 of `[\\w+=,.@-]`, so neither `:` nor `/`."""
     if not _NAME.fullmatch(text):
-        raise Illegal(
+        raise IllegalError(
             "not a legal role session name",
             f"{_NAME_FORM}, or leave it out for <namespace>.<pod> of the token",
         )
@@ -83,16 +85,16 @@ def session_name(text: str) -> str:
 def external_id(text: str) -> str:
     """An external id: 2 to 1224 of `[\\w+=,.@:/-]`."""
     if not _EXTERNAL_ID.fullmatch(text):
-        raise Illegal("not a legal external id", "Write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -")
+        raise IllegalError("not a legal external id", "Write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -")
     return text
 
 
 def source_identity(text: str) -> str:
     """A source identity: as a session name, and not in AWS's own `aws:` namespace."""
     if text.lower().startswith("aws:"):
-        raise Illegal("a source identity may not begin with aws:", "Choose another beginning")
+        raise IllegalError("a source identity may not begin with aws:", "Choose another beginning")
     if not _NAME.fullmatch(text):
-        raise Illegal("not a legal source identity", _NAME_FORM)
+        raise IllegalError("not a legal source identity", _NAME_FORM)
     return text
 
 
@@ -100,7 +102,7 @@ def tags(text: str) -> tuple[tuple[str, str], ...]:
     """Session tags as `k=v,k=v`, in order; the value of a tag may hold `=`, and neither part a comma."""
     pairs = tuple(_tag(part) for part in items(text))
     if len(pairs) > MOST_TAGS:
-        raise Illegal(f"{len(pairs)} session tags, and STS takes {MOST_TAGS}", "Leave some out")
+        raise IllegalError(f"{len(pairs)} session tags, and STS takes {MOST_TAGS}", "Leave some out")
     _distinct(tuple(key for key, _ in pairs), "session tag")
     return pairs
 
@@ -117,18 +119,18 @@ def tag_keys(text: str) -> tuple[str, ...]:
 def policy(text: str) -> str:
     """A session policy: a JSON object of at most 2048 characters."""
     if len(text) > POLICY_LENGTH:
-        raise Illegal(
+        raise IllegalError(
             f"{len(text)} characters, and STS takes a session policy of {POLICY_LENGTH}",
             "Shorten it, or keep it as a managed policy and give that one's ARN",
         )
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise Illegal(
+        raise IllegalError(
             f"not JSON: {error}", "Write the policy document itself, not its name or file"
         ) from None
     if not isinstance(document, dict) or not _POLICY_TEXT.fullmatch(text):
-        raise Illegal("not a policy document", 'Write {"Version": "2012-10-17", "Statement": [...]}')
+        raise IllegalError("not a policy document", 'Write {"Version": "2012-10-17", "Statement": [...]}')
     return text
 
 
@@ -137,18 +139,18 @@ def policy_arns(text: str) -> tuple[str, ...]:
     arns = items(text)
     for arn in arns:
         if not _POLICY_ARN.fullmatch(arn) or len(arn) > POLICY_LENGTH:
-            raise Illegal(
+            raise IllegalError(
                 f"{arn!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME"
             )
     if len(arns) > MOST_POLICY_ARNS:
-        raise Illegal(f"{len(arns)} policies, and STS takes {MOST_POLICY_ARNS}", "Leave some out")
+        raise IllegalError(f"{len(arns)} policies, and STS takes {MOST_POLICY_ARNS}", "Leave some out")
     return arns
 
 
 def region(text: str) -> str:
     """The name of an AWS region; whether it exists is DNS's to say."""
     if not _REGION.fullmatch(text):
-        raise Illegal("not the name of an AWS region", "Write for instance eu-central-1")
+        raise IllegalError("not the name of an AWS region", "Write for instance eu-central-1")
     return text
 
 
@@ -163,7 +165,7 @@ def items(text: str) -> tuple[str, ...]:
     """The parts between commas, without the white space around them; an empty part is a slip and is refused."""
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
-        raise Illegal("an empty item", "Write items with one comma between them, and none at the end")
+        raise IllegalError("an empty item", "Write items with one comma between them, and none at the end")
     return parts
 
 
@@ -217,11 +219,11 @@ def _chained_breaches(hop: Hop, source: Hop) -> Iterator[Breach]:
 def _tag(part: str) -> tuple[str, str]:
     key, equals, value = part.partition("=")
     if not equals:
-        raise Illegal(f"{part!r} is not key=value", "Write for instance team=blue,stage=prod")
+        raise IllegalError(f"{part!r} is not key=value", "Write for instance team=blue,stage=prod")
     key, value = key.strip(), value.strip()
     _check_tag_key(key)
     if not _TAG_VALUE.fullmatch(value):
-        raise Illegal(
+        raise IllegalError(
             f"the value of tag {key!r} is not legal",
             "Write up to 256 letters, digits, spaces and _ . : / = + - @",
         )
@@ -230,7 +232,7 @@ def _tag(part: str) -> tuple[str, str]:
 
 def _check_tag_key(key: str) -> None:
     if not _TAG_KEY.fullmatch(key) or key.lower().startswith("aws:"):
-        raise Illegal(
+        raise IllegalError(
             f"{key!r} is not a legal tag key",
             "Write 1 to 128 letters, digits, spaces and _ . : / = + - @, not beginning with aws:",
         )
@@ -240,17 +242,17 @@ def _distinct(names: tuple[str, ...], what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name.lower() in seen:
-            raise Illegal(
+            raise IllegalError(
                 f"the {what} {name!r} is given twice", "Leave one out; upper and lower case are the same"
             )
         seen.add(name.lower())
 
 
 def _not_a_role(text: str) -> str:
-    parts = text.split(":", 5)
-    if len(parts) != 6 or parts[0] != "arn":
+    match = _ARN.fullmatch(text)
+    if match is None:
         return "not the ARN of an IAM role"
-    _, partition, service, _, account, resource = parts
+    partition, service, account, resource = match.groups()
     kind = resource.partition("/")[0]
     if service == "iam" and kind in _OTHER_KINDS:
         return f"names {_OTHER_KINDS[kind]}, and only a role can be assumed"

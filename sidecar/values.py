@@ -1,8 +1,8 @@
 """What a setting is, and how the table of them is resolved against flags and environment.
 
-A setting is taken from its flag, else from the variable of its own name, else from AWS's name for it, else it has its
-default; an empty flag or variable is an unset one. Names that begin `SIDECAR_` and are not in the table are errors, so that
-a slip of the pen does not pass for a default.
+A setting is taken from its flag, else from the variable of its own name, else from AWS's name for it, else it has
+its default; an empty flag or variable is an unset one. Names that begin `SIDECAR_` and are not in the table are
+errors, so that a slip of the pen does not pass for a default.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from enum import Enum, StrEnum
 from typing import Any, Generic, TypeVar, cast
 
 from sidecar.errors import Problem
-from sidecar.rules import Illegal
+from sidecar.rules import IllegalError
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -38,7 +38,7 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting(Generic[T_co]):
-    """One row of the table; `parse` turns text into the value or raises `Illegal`.
+    """One row of the table; `parse` turns text into the value or raises `IllegalError`.
 
     `aws` are AWS's names for it, asked after its own. `profile_key` is where a profile says it instead.
     """
@@ -137,7 +137,7 @@ def read(table: Sequence[Setting[Any]], flags: Mapping[str, str], environ: Mappi
         try:
             if origin.text is not None:
                 parsed[name] = _parse(origin)
-        except Illegal as illegal:
+        except IllegalError as illegal:
             problems.append(origin.problem(illegal.wrong, illegal.remedy))
     return Values(origins=origins, parsed=parsed, problems=tuple(problems))
 
@@ -164,7 +164,7 @@ def _origin(setting: Setting[Any], flags: Mapping[str, str], environ: Mapping[st
 def _parse(origin: Origin) -> object:
     text = origin.text or ""
     if text.startswith("tcp://") and origin.setting.name.startswith(PREFIX):
-        raise Illegal(
+        raise IllegalError(
             "kubelet injected this for a Service whose name begins with sidecar",
             "Set enableServiceLinks: false on the pod, or rename the Service",
         )
