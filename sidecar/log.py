@@ -36,12 +36,12 @@ from sidecar.model import Hop, Phase
 
 LEVELS = ("debug", "info", "warning", "error")
 _LOGGER = "sidecar"
-# The level at which a target's arrival in a phase is worth a line.
-_PHASES = {
-    Phase.EMPTY: logging.WARNING,
-    Phase.FRESH: logging.INFO,
-    Phase.STALE: logging.DEBUG,
-    Phase.EXPIRED: logging.ERROR,
+# The levels of a target's moves between phases. That it is due and refreshed in time is its ordinary life.
+_MOVES = {
+    (Phase.EMPTY, Phase.FRESH): logging.INFO,
+    (Phase.EXPIRED, Phase.FRESH): logging.INFO,
+    (Phase.STALE, Phase.EXPIRED): logging.ERROR,
+    (Phase.FRESH, Phase.EXPIRED): logging.ERROR,
 }
 
 
@@ -86,7 +86,8 @@ def describe(event: Event) -> Line:
         case PhaseChanged(target=target, before=before, after=after, remaining=remaining):
             left = "" if remaining is None else f" with {remaining:.0f} s left"
             facts = {"target": target, "phase": after, "before": before}
-            return Line(level=_PHASES[after], message=f"{target} is {after}{left}", facts=facts)
+            level = _MOVES.get((before, after), logging.DEBUG)
+            return Line(level=level, message=f"{target} is {after}{left}", facts=facts)
         case Skewed():
             return _of_skew(event)
         case StateRestored() | StateIgnored():
