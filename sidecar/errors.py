@@ -74,13 +74,17 @@ class TokenTrouble(StrEnum):
 
 
 class TokenError(SidecarError):
-    """The projected token at `path` cannot buy a session; `detail` says what was seen and how to mend it."""
+    """The projected token at `path` cannot buy a session; `detail` says what was seen and how to mend it.
 
-    def __init__(self, reason: TokenTrouble, path: str, detail: str) -> None:
+    `date` is STS's own time in Unix seconds where it was STS that refused the token.
+    """
+
+    def __init__(self, reason: TokenTrouble, path: str, detail: str, *, date: float | None = None) -> None:
         super().__init__(reason, path, detail)
         self.reason = reason
         self.path = path
         self.detail = detail
+        self.date = date
 
     @property
     def code(self) -> str:

@@ -148,11 +148,13 @@ def _to_blame(ledger: Ledger, hop: Hop) -> tuple[Hop, ...]:
     streak = ledger.of(hop).schedule.streak
     if hop.source is None or streak is None:
         return ()
-    age = streak.began - ledger.of(hop.source).schedule.refreshed
+    refreshed = ledger.of(hop.source).schedule.refreshed
+    if refreshed > streak.began:  # it was renewed in this streak already
+        return ()
     match streak.error.kind:
-        case Kind.SOURCE_GONE if age >= 0:
+        case Kind.SOURCE_GONE:
             return hop.source.chain
-        case Kind.DENIED if age > OLD:
+        case Kind.DENIED if streak.last - refreshed > OLD:
             return (hop.source,)
         case _:
             return ()

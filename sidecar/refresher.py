@@ -162,7 +162,7 @@ class Refresher:
             error = HopUnavailable("Timeout", hint=remedy("Timeout", hop.position))
             self._failed(hop, targets, where, sent, error)
         except (TokenError, HopError) as error:
-            self._note_date(getattr(error, "date", None), sent)
+            self._note_date(error.date, sent)
             self._failed(hop, targets, where, sent, error)
         else:
             self._succeeded(hop, targets, call.region, sent, grant, lifetime)
@@ -181,12 +181,16 @@ class Refresher:
         return Call(hop=hop, region=where, session_name=name, source=source.credentials)
 
     def _token(self, path: str) -> Token:
-        """The token to spend, read again now; an expired one (by STS's time) is not worth a call."""
+        """The token to spend, read again now; an expired one (by STS's time) is not worth a call.
+
+        Then STS's time is forgotten, so that the next attempt asks: one wrong `Date` must not last until the rotation.
+        """
         self._look_at(path)
         reading = self._readings[path]
         if reading.token is None:
             raise reading.error or TokenError(TokenTrouble.MISSING, path, remedy("TokenMissing", 1))
         if self._offset is not None and reading.token.expiration <= self._clock() + self._offset:
+            self._offset = None
             raise TokenError(TokenTrouble.EXPIRED, path, remedy("TokenExpired", 1))
         return reading.token
 

@@ -265,7 +265,8 @@ def _translated(error: ClientError, hop: Hop) -> SidecarError:
     facts, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     code, message = str(facts.get("Code", "")), str(facts.get("Message", "")).lower()
     if code in _EXPIRED and hop.source is None:
-        return TokenError(TokenTrouble.EXPIRED, hop.token_file or "", remedy("ExpiredTokenException", 1))
+        detail = remedy("ExpiredTokenException", 1)
+        return TokenError(TokenTrouble.EXPIRED, hop.token_file or "", detail, date=_date(metadata))
     kind = _kind(code, message, int(metadata.get("HTTPStatusCode", 0)), hop)
     # An error page of a proxy or load balancer has no code of AWS's: botocore then puts the status in its place.
     named = code if code and not code.isdigit() else "BadAnswer"
