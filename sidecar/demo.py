@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,13 +79,20 @@ class Stage:
 def main(*, is_once: bool) -> int:
     """Runs the demo until Ctrl-C, or to the end of its story; answers the exit code."""
     try:
-        asyncio.run(_play(is_once=is_once))
+        asyncio.run(_until_told(_play(is_once=is_once)))
     except DemoError as error:
         print(f"\ncredential-sidecar demo: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("\nStopped: the daemon, the emulator and their files are gone.")
     return 0
+
+
+async def _until_told(play: Coroutine[Any, Any, None]) -> None:
+    """SIGTERM ends the play as Ctrl-C does: the daemon and the files go with it."""
+    task = asyncio.create_task(play)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await task
 
 
 async def _play(*, is_once: bool) -> None:
@@ -173,13 +180,15 @@ async def _watch(stage: Stage, lines: asyncio.StreamReader) -> None:
             await asyncio.sleep(ROTATION)
             stage.kubelet.project()
 
-    async with asyncio.TaskGroup() as group:
-        group.create_task(rotate())
+    rotating = asyncio.create_task(rotate())
+    try:
         async for event in _events(lines):
             _relay(event)
             if event.get("event") == "HopSucceeded" and event["role"] == ROLE_B:
                 identity = await _identity(stage.client)
                 _say("Client", identity.arn or identity.error)
+    finally:
+        rotating.cancel()
 
 
 def _relay(event: Mapping[str, Any]) -> None:
