@@ -17,7 +17,11 @@ from sidecar.errors import (
 )
 
 PROBLEM = Problem(
-    setting="SIDECAR_DURATION", value="899", source="environment", wrong="below 900", remedy="Say 900 or more."
+    setting="SIDECAR_DURATION",
+    value="899",
+    source="environment",
+    wrong="below 900",
+    remedy="Say 900 or more.",
 )
 
 

@@ -103,12 +103,13 @@ def test_any_text_is_a_token_or_malformed(text: str) -> None:
     malformed(text)
 
 
-@given(said=st.fixed_dictionaries({}, optional={name: JSON for name in claims()}))
+@given(said=st.fixed_dictionaries({}, optional=dict.fromkeys(claims(), JSON)))
 def test_any_claims_make_a_token_or_are_malformed(said: dict[str, Any]) -> None:
+    text = encoded(json.dumps({**claims(), **said}).encode())
     try:
-        token = decode(encoded(json.dumps({**claims(), **said}).encode()), PATH)
-    except TokenError as error:
-        assert error.reason is TokenTrouble.MALFORMED
+        token = decode(text, PATH)
+    except TokenError:
+        assert malformed(text)
     else:
         assert 0 <= token.expiration < 253_402_300_800
         assert re.fullmatch(r"[A-Za-z0-9_+=,.@-]{2,64}", token.session_name)
