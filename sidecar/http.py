@@ -42,6 +42,8 @@ LINES = 100
 DREGS, LINGER = 65536, 1.0
 # Connections above the limit that are told so at leisure; those above that are closed without waiting for their bytes.
 SPARE = 64
+# A burst waits in the kernel: a connection request that finds no room there is repeated only a second later.
+BACKLOG = 1024
 
 _END = re.compile(rb"\r?\n\r?\n")
 # What no head holds (TLS begins with one): without this a client that speaks another protocol waits for the deadline.
@@ -95,9 +97,7 @@ class Server:
         """Accept connections on `sockets`, which now belong to the server."""
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            listener = await loop.create_server(
-                lambda: _Connection(self, loop), sock=sock, backlog=self.limits.connections
-            )
+            listener = await loop.create_server(lambda: _Connection(self, loop), sock=sock, backlog=BACKLOG)
             self._listeners.append(listener)
         self._sweep(loop)
 
