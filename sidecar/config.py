@@ -16,7 +16,7 @@ from sidecar import settings as s
 from sidecar.errors import ConfigError, Problem
 from sidecar.model import Hop, Role, Secret, Target
 from sidecar.profiles import Chains, Files
-from sidecar.rules import breaches
+from sidecar.rules import DEFAULT_DURATION, STAND_IN, breaches
 from sidecar.settings import SETTINGS, Address, Authorization
 from sidecar.values import PREFIX, Origin, Setting, Source, Values, read
 
@@ -27,8 +27,6 @@ DEFAULT_TARGET = "default"
 # SDKs ask again inside the last 15 minutes (some 15 of a whole hour): below 45 minutes every call asks us.
 _COMFORTABLE = 2_700
 
-# Stands in for a role that is missing or wrong while the rest is checked; it is never walked.
-_STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
 # What a profile says for itself, so that it may not be said beside SIDECAR_PROFILES as well.
 _PER_HOP = tuple(setting for setting in SETTINGS if setting.profile_key)
 # The field of a hop that each per-hop setting fills on the last hop.
@@ -114,7 +112,7 @@ def resolve_client(flags: Mapping[str, str], environ: Mapping[str, str], target:
     """What `get` needs, for `target` or the first; chains are not looked at: a workload does not know them."""
     values = _part((s.LISTEN, s.AUTHORIZATION, s.AUTHORIZATION_DIR, s.PROFILES), flags, environ)
     if target is not None and not s.TARGET_NAME.fullmatch(target):
-        raise ConfigError([_no_target(target, "A target's name is 1 to 64 of A-Z a-z 0-9 . _ -")])
+        raise ConfigError([_no_target(target, "A target's name is 1 to 64 of [A-Za-z0-9._-].")])
     return Client(
         target=target or (values.get(s.PROFILES) or (DEFAULT_TARGET,))[0],
         listen=values[s.LISTEN],
@@ -184,7 +182,7 @@ def _said_twice(origin: Origin) -> Problem:
     key = origin.setting.profile_key
     return origin.problem(
         "profiles are in use as well, and a profile says this for itself",
-        f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say all by settings",
+        f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say all by settings.",
     )
 
 
@@ -214,10 +212,10 @@ def _by_settings(values: Values) -> Chains:
 def _last_hop(values: Values) -> Hop:
     """The plain chain. What is missing or wrong is stood in for, so that the rest is checked all the same."""
     target = values.get(s.TARGET_ROLE_ARN)
-    first_role = values.get(s.ROLE_ARN) or (target if isinstance(target, Role) else _STAND_IN)
+    first_role = values.get(s.ROLE_ARN) or (target if isinstance(target, Role) else STAND_IN)
     first = Hop(
         role=first_role,
-        duration=values.get(s.SOURCE_DURATION) or _COMFORTABLE,
+        duration=values.get(s.SOURCE_DURATION) or DEFAULT_DURATION,
         regions=tuple(dict.fromkeys((values.get(s.REGION) or "", *(values.get(s.FALLBACK_REGIONS) or ())))),
         token_file=values[s.TOKEN_FILE],
         session_name=values.get(s.SESSION_NAME),
@@ -227,7 +225,7 @@ def _last_hop(values: Values) -> Hop:
     )
     return replace(
         first if target == s.DIRECT else chained,
-        duration=values.get(s.DURATION) or _COMFORTABLE,
+        duration=values.get(s.DURATION) or DEFAULT_DURATION,
         external_id=values.get(s.EXTERNAL_ID),
         source_identity=values.get(s.SOURCE_IDENTITY),
         tags=values.get(s.SESSION_TAGS) or (),
@@ -241,17 +239,17 @@ def _missing(values: Values) -> Iterator[Problem]:
         yield values.origin(s.TARGET_ROLE_ARN).problem(
             "no target: nothing says whose credentials to serve",
             "Set it to the role to serve (AWS_ROLE_ARN is then the role before it), or to `direct` to serve "
-            "AWS_ROLE_ARN's own; or set SIDECAR_PROFILES to profiles of an AWS config file",
+            "AWS_ROLE_ARN's own; or set SIDECAR_PROFILES to profiles of an AWS config file.",
         )
     elif not values.origin(s.ROLE_ARN).is_set:
         yield values.origin(s.ROLE_ARN).problem(
             "the role of hop 1 is not set: nothing can be assumed with the projected token",
-            "Set it to the role that trusts the cluster's OIDC provider",
+            "Set it to the role that trusts the cluster's OIDC provider.",
         )
     if not values.origin(s.REGION).is_set:
         yield values.origin(s.REGION).problem(
             "no region: STS is asked in a region",
-            "Set AWS_REGION (or AWS_DEFAULT_REGION), for instance eu-central-1",
+            "Set AWS_REGION (or AWS_DEFAULT_REGION), for instance eu-central-1.",
         )
 
 
@@ -260,16 +258,16 @@ def _conflicts(values: Values, profile_endpoint: str | None) -> Iterator[Problem
     if values.origin(s.FALLBACK_REGIONS).is_set and (endpoint.is_set or profile_endpoint):
         yield values.origin(s.FALLBACK_REGIONS).problem(
             f"{endpoint.name if endpoint.is_set else profile_endpoint} sends all regions' calls to one endpoint",
-            "Unset one of the two",
+            "Unset one of the two.",
         )
     listen, status = values.get(s.LISTEN), values.get(s.STATUS_LISTEN)
     if listen and status and _collide(listen, status):
         yield values.origin(s.STATUS_LISTEN).problem(
-            f"the credential endpoint listens on {listen}, which this includes", "Give them two ports"
+            f"the credential endpoint listens on {listen}, which this includes", "Give them two ports."
         )
     if values.get(s.AUTHORIZATION) is Authorization.NONE and values.origin(s.AUTHORIZATION_TOKEN).is_set:
         yield values.origin(s.AUTHORIZATION_TOKEN).problem(
-            "SIDECAR_AUTHORIZATION=none asks nobody for it", "Unset one of the two"
+            "SIDECAR_AUTHORIZATION=none asks nobody for it", "Unset one of the two."
         )
 
 

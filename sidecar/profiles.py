@@ -17,13 +17,11 @@ from typing import Any, Self
 
 from sidecar import rules
 from sidecar.errors import Problem
-from sidecar.model import Hop, Role, Target
-from sidecar.rules import IllegalError
+from sidecar.model import Hop, Target
+from sidecar.rules import Illegal
 from sidecar.values import Origin, shown
 
 _TOKEN_FILE, _SOURCE = "web_identity_token_file", "source_profile"
-# Stands in for a role that is missing or wrong while the rest is checked; it is never walked.
-_STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
 
 # The keys that shape a hop: the field of `Hop` that each fills, and its parser.
 _KEYS: Mapping[str, tuple[str, Callable[[str], object]]] = {
@@ -87,7 +85,7 @@ def chains(
     """A target for each of `names`; `asked` says where those come from, `region` outranks the profiles'."""
     try:
         book = _Book.read(files)
-    except _UnreadableError as error:
+    except _Unreadable as error:
         return Chains(targets=(), problems=(error.problem,))
     reader = _Reader(book, region, fallback_regions)
     targets = [reader.target(name, replace(asked, text=name)) for name in names]
@@ -98,7 +96,7 @@ def chains(
     )
 
 
-class _UnreadableError(Exception):
+class _Unreadable(Exception):
     def __init__(self, setting: str, path: str, wrong: str, remedy: str) -> None:
         super().__init__(wrong)
         self.problem = Problem(setting=setting, value=path, source="file", wrong=wrong, remedy=remedy)
@@ -133,11 +131,11 @@ class _Book:
         credentials = _sections("AWS_SHARED_CREDENTIALS_FILE", files.credentials)
         config = _sections("AWS_CONFIG_FILE", files.config)
         if config is None and credentials is None:
-            raise _UnreadableError(
+            raise _Unreadable(
                 "AWS_CONFIG_FILE",
                 files.config,
                 "profiles are asked for, and there is no such file",
-                "Mount the AWS config file into this container, or set AWS_CONFIG_FILE to where it is",
+                "Mount the AWS config file into this container, or set AWS_CONFIG_FILE to where it is.",
             )
         return cls(files=files, sections=build_profile_map(config or {}), credentials=credentials or {})
 
@@ -152,12 +150,12 @@ class _Book:
     def remedy(self, name: str) -> str:
         """What to do about a profile that is not there."""
         if name in self.sections:
-            return f"The section [{name}] of {self.files.config} lacks the word: write [profile {name}]"
+            return f"The section [{name}] of {self.files.config} lacks the word: write [profile {name}]."
         known = sorted({*self.sections["profiles"], *self.credentials})
         near = get_close_matches(name, known, n=1)
         if near:
             return f"Did you mean {near[0]}?"
-        return f"{self.files.config} has {', '.join(known) or 'no profiles'}"
+        return f"{self.files.config} has {', '.join(known) or 'no profiles'}."
 
     def endpoint(self, name: str) -> str | None:
         """Which entry gives the profile an STS endpoint of its own, if one does."""
@@ -212,7 +210,7 @@ class _Reader:
         if source in passed:
             if not foreign:
                 circle = " → ".join((*passed[passed.index(source) :], source))
-                remedy = f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}"
+                remedy = f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}."
                 self._add(profile.problem(_SOURCE, f"the profiles go in a circle: {circle}", remedy))
             return None
         following = self._book.profile(source)
@@ -225,11 +223,11 @@ class _Reader:
             if key in profile.keys:
                 try:
                     yield field, parse(_plain(profile.keys[key]))
-                except IllegalError as illegal:
+                except Illegal as illegal:
                     self._add(profile.problem(key, illegal.wrong, illegal.remedy))
 
     def _hop(self, profile: _Profile, fields: Mapping[str, Any], source: Hop | None) -> Hop:
-        defaults = {"role": source.role if source else _STAND_IN, "duration": rules.DEFAULT_DURATION}
+        defaults = {"role": source.role if source else rules.STAND_IN, "duration": rules.DEFAULT_DURATION}
         token_file = None if source else str(profile.keys[_TOKEN_FILE])
         hop = Hop(**{**defaults, **fields}, source=source, token_file=token_file)
         for breach in rules.breaches(hop):
@@ -242,12 +240,12 @@ class _Reader:
             if self._region is None and "region" in profile.keys:
                 try:
                     region = rules.region(_plain(profile.keys["region"]))
-                except IllegalError as illegal:
+                except Illegal as illegal:
                     self._add(profile.problem("region", illegal.wrong, illegal.remedy))
                     region = ""
                 return tuple(dict.fromkeys((region, *self._fallback_regions)))
         if self._region is None:
-            remedy = "Write for instance region = eu-central-1, or set AWS_REGION"
+            remedy = "Write for instance region = eu-central-1, or set AWS_REGION."
             self._add(line[0].problem("region", "no region: STS is asked in a region", remedy))
         return tuple(dict.fromkeys((self._region or "", *self._fallback_regions)))
 
@@ -259,26 +257,24 @@ def _foreign(profile: _Profile) -> Iterator[Problem]:
     for keys, wrong in _FOREIGN:
         key = next((key for key in keys if key in profile.keys), None)
         if key:
-            remedy = f"Take it out, or ask for another profile; a chain has {_SOURCE} or {_TOKEN_FILE}"
+            remedy = f"Take it out, or ask for another profile; a chain has {_SOURCE} or {_TOKEN_FILE}."
             yield profile.problem(key, wrong, remedy, is_shown=False)
 
 
 def _gaps(profile: _Profile) -> Iterator[Problem]:
     if "role_arn" not in profile.keys:
-        yield profile.problem(
-            "role_arn", "it is missing: the profile assumes no role", "Add role_arn = arn:…"
-        )
+        yield profile.problem("role_arn", "it is missing: the profile assumes no role", "Add role_arn = ARN.")
     if _TOKEN_FILE in profile.keys and _SOURCE in profile.keys:
         wrong = f"{_SOURCE} stands beside it, and a role is assumed by one of the two"
-        yield profile.problem(_TOKEN_FILE, wrong, "Take one of them out")
+        yield profile.problem(_TOKEN_FILE, wrong, "Take one of them out.")
     if _TOKEN_FILE not in profile.keys and _SOURCE not in profile.keys:
         wrong = f"it is missing, and so is {_TOKEN_FILE}: the chain ends here without a token"
-        yield profile.problem(_SOURCE, wrong, f"Add {_TOKEN_FILE} = PATH, or the {_SOURCE} that has it")
+        yield profile.problem(_SOURCE, wrong, f"Add {_TOKEN_FILE} = PATH, or the {_SOURCE} that has it.")
 
 
 def _plain(value: object) -> str:
     if not isinstance(value, str):
-        raise IllegalError("an indented block is no value for it", "Write it on one line")
+        raise Illegal("an indented block is no value for it", "Write it on one line.")
     return value.strip()
 
 
@@ -295,11 +291,11 @@ def _sections(setting: str, path: str) -> Mapping[str, Any] | None:
         return None
     except OSError as error:
         wrong = f"it cannot be read: {error.strerror}"
-        raise _UnreadableError(setting, path, wrong, "Give this container's user a readable file") from None
+        raise _Unreadable(setting, path, wrong, "Give this container's user a readable file.") from None
     except ConfigParseError as error:
         wrong = f"it is not an AWS config file{_line_of(error.kwargs.get('error'))}"
-        remedy = "Mend it until `aws configure list-profiles` reads it"
-        raise _UnreadableError(setting, path, wrong, remedy) from None
+        remedy = "Mend it until `aws configure list-profiles` reads it."
+        raise _Unreadable(setting, path, wrong, remedy) from None
     return parsed
 
 

@@ -1,6 +1,6 @@
 """The rules that STS sets, checked before anything is called: what a value may be, and what a hop may ask for.
 
-A parser takes the text of one value and returns what it says, or raises `IllegalError` with two sentences: what is
+A parser takes the text of one value and returns what it says, or raises `Illegal` with two sentences: what is
 wrong, and what to write instead. `breaches` looks at whole hops, where two values that are each legal cannot stand
 together.
 """
@@ -20,6 +20,9 @@ CHAINED_LONGEST = 3_600  # role chaining: a session bought with a session lasts 
 DEFAULT_DURATION = 3_600  # what STS itself grants where nothing is asked for
 MOST_TAGS, MOST_POLICY_ARNS, POLICY_LENGTH = 50, 10, 2_048
 
+# Stands in for a role that is missing or wrong while the rest of its chain is checked; it is never walked.
+STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
+
 _NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 _TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,128}")
@@ -29,12 +32,12 @@ _POLICY_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e
 _ARN = re.compile(r"arn:([^:]*):([^:]*):[^:]*:([^:]*):(.+)")
 _POLICY_TEXT = re.compile(r"[\t\n\r\x20-\xff]+")
 
-_ROLE_FORM = "Write it as arn:aws:iam::111122223333:role/NAME"
-_NAME_FORM = "Write 2 to 64 of A-Z a-z 0-9 _ + = , . @ -"
+_ROLE_FORM = "Write it as arn:aws:iam::111122223333:role/NAME."
+_NAME_FORM = "Write 2 to 64 of [A-Za-z0-9_+=,.@-]"
 
 
-class IllegalError(ValueError):
-    """A value that cannot be: what is `wrong` with it, and the `remedy`; sentences without their full stop."""
+class Illegal(ValueError):
+    """A value that cannot be: what is `wrong` with it, and the `remedy`; the latter a whole sentence."""
 
     def __init__(self, wrong: str, remedy: str) -> None:
         super().__init__(wrong, remedy)
@@ -56,18 +59,18 @@ def role(text: str) -> Role:
     try:
         return Role.parse(text)
     except ValueError:
-        raise IllegalError(_not_a_role(text), _ROLE_FORM) from None
+        raise Illegal(_not_a_role(text), _ROLE_FORM) from None
 
 
 def duration(text: str) -> int:
     """Seconds, 900 to 43200; a chained hop is bound more tightly by `breaches`."""
     if not re.fullmatch(r"\d{1,9}", text, re.ASCII):
-        raise IllegalError("not a whole number of seconds", "Write for instance 3600")
+        raise Illegal("not a whole number of seconds", "Write for instance 3600.")
     seconds = int(text)
     if not SHORTEST <= seconds <= LONGEST:
-        raise IllegalError(
+        raise Illegal(
             f"STS grants sessions of {SHORTEST} to {LONGEST} seconds",
-            f"Write {SHORTEST} to {CHAINED_LONGEST}",
+            f"Write {SHORTEST} to {CHAINED_LONGEST}.",
         )
     return seconds
 
@@ -75,9 +78,9 @@ def duration(text: str) -> int:
 def session_name(text: str) -> str:
     """A role session name: 2 to 64 of `[\\w+=,.@-]`, so neither `:` nor `/`."""
     if not _NAME.fullmatch(text):
-        raise IllegalError(
+        raise Illegal(
             "not a legal role session name",
-            f"{_NAME_FORM}, or leave it out for <namespace>.<pod> of the token",
+            f"{_NAME_FORM}, or leave it out for <namespace>.<pod> of the token.",
         )
     return text
 
@@ -85,16 +88,16 @@ def session_name(text: str) -> str:
 def external_id(text: str) -> str:
     """An external id: 2 to 1224 of `[\\w+=,.@:/-]`."""
     if not _EXTERNAL_ID.fullmatch(text):
-        raise IllegalError("not a legal external id", "Write 2 to 1224 of A-Z a-z 0-9 _ + = , . @ : / -")
+        raise Illegal("not a legal external id", "Write 2 to 1224 of [A-Za-z0-9_+=,.@:/-].")
     return text
 
 
 def source_identity(text: str) -> str:
     """A source identity: as a session name, and not in AWS's own `aws:` namespace."""
     if text.lower().startswith("aws:"):
-        raise IllegalError("a source identity may not begin with aws:", "Choose another beginning")
+        raise Illegal("a source identity may not begin with aws:", "Choose another beginning.")
     if not _NAME.fullmatch(text):
-        raise IllegalError("not a legal source identity", _NAME_FORM)
+        raise Illegal("not a legal source identity", f"{_NAME_FORM}.")
     return text
 
 
@@ -102,7 +105,7 @@ def tags(text: str) -> tuple[tuple[str, str], ...]:
     """Session tags as `k=v,k=v`, in order; the value of a tag may hold `=`, and neither part a comma."""
     pairs = tuple(_tag(part) for part in items(text))
     if len(pairs) > MOST_TAGS:
-        raise IllegalError(f"{len(pairs)} session tags, and STS takes {MOST_TAGS}", "Leave some out")
+        raise Illegal(f"{len(pairs)} session tags, and STS takes {MOST_TAGS}", "Leave some out.")
     _distinct(tuple(key for key, _ in pairs), "session tag")
     return pairs
 
@@ -119,18 +122,18 @@ def tag_keys(text: str) -> tuple[str, ...]:
 def policy(text: str) -> str:
     """A session policy: a JSON object of at most 2048 characters."""
     if len(text) > POLICY_LENGTH:
-        raise IllegalError(
+        raise Illegal(
             f"{len(text)} characters, and STS takes a session policy of {POLICY_LENGTH}",
-            "Shorten it, or keep it as a managed policy and give that one's ARN",
+            "Shorten it, or keep it as a managed policy and give that one's ARN.",
         )
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise IllegalError(
-            f"not JSON: {error}", "Write the policy document itself, not its name or file"
+        raise Illegal(
+            f"not JSON: {error}", "Write the policy document itself, not its name or file."
         ) from None
     if not isinstance(document, dict) or not _POLICY_TEXT.fullmatch(text):
-        raise IllegalError("not a policy document", 'Write {"Version": "2012-10-17", "Statement": [...]}')
+        raise Illegal("not a policy document", 'Write {"Version": "2012-10-17", "Statement": [...]}.')
     return text
 
 
@@ -139,18 +142,18 @@ def policy_arns(text: str) -> tuple[str, ...]:
     arns = items(text)
     for arn in arns:
         if not _POLICY_ARN.fullmatch(arn) or len(arn) > POLICY_LENGTH:
-            raise IllegalError(
-                f"{arn!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME"
+            raise Illegal(
+                f"{arn!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME."
             )
     if len(arns) > MOST_POLICY_ARNS:
-        raise IllegalError(f"{len(arns)} policies, and STS takes {MOST_POLICY_ARNS}", "Leave some out")
+        raise Illegal(f"{len(arns)} policies, and STS takes {MOST_POLICY_ARNS}", "Leave some out.")
     return arns
 
 
 def region(text: str) -> str:
     """The name of an AWS region; whether it exists is DNS's to say."""
     if not _REGION.fullmatch(text):
-        raise IllegalError("not the name of an AWS region", "Write for instance eu-central-1")
+        raise Illegal("not the name of an AWS region", "Write for instance eu-central-1.")
     return text
 
 
@@ -165,7 +168,7 @@ def items(text: str) -> tuple[str, ...]:
     """The parts between commas, without the white space around them; an empty part is a slip and is refused."""
     parts = tuple(part.strip() for part in text.split(","))
     if not all(parts):
-        raise IllegalError("an empty item", "Write items with one comma between them, and none at the end")
+        raise Illegal("an empty item", "Write items with one comma between them, and none at the end.")
     return parts
 
 
@@ -177,14 +180,14 @@ def breaches(hop: Hop) -> Iterator[Breach]:
         yield Breach(
             field="policy_arns",
             wrong=f"{stray[0]} is not in the partition {hop.role.partition} of the role",
-            remedy=f"Name policies of arn:{hop.role.partition}:iam::",
+            remedy=f"Name policies of the partition {hop.role.partition}.",
         )
     unknown = [key for key in hop.transitive_tags if key.lower() not in {tag.lower() for tag, _ in hop.tags}]
     if unknown:
         yield Breach(
             field="transitive_tags",
             wrong=f"{unknown[0]!r} is not among the session tags",
-            remedy="Give the tag a value there, or leave its key out here",
+            remedy="Give the tag a value there, or leave its key out here.",
         )
 
 
@@ -195,7 +198,7 @@ def _first_breaches(hop: Hop) -> Iterator[Breach]:
             yield Breach(
                 field=field,
                 wrong="this hop spends the token, and AssumeRoleWithWebIdentity has no such parameter",
-                remedy="Leave it out, or chain: a second hop (AssumeRole) can carry it",
+                remedy="Leave it out, or chain: a second hop (AssumeRole) can carry it.",
             )
 
 
@@ -205,36 +208,36 @@ def _chained_breaches(hop: Hop, source: Hop) -> Iterator[Breach]:
             field="duration",
             wrong=f"hop {hop.position} is bought with a session, and STS refuses more than {CHAINED_LONGEST} "
             "seconds for a chained role",
-            remedy=f"Write {SHORTEST} to {CHAINED_LONGEST}",
+            remedy=f"Write {SHORTEST} to {CHAINED_LONGEST}.",
         )
     if hop.role.partition != source.role.partition:
         yield Breach(
             field="role",
             wrong=f"partition {hop.role.partition}, while {source.role.arn} before it is in "
             f"{source.role.partition}: no role can be assumed across partitions",
-            remedy="Name two roles of one partition",
+            remedy="Name two roles of one partition.",
         )
 
 
 def _tag(part: str) -> tuple[str, str]:
     key, equals, value = part.partition("=")
     if not equals:
-        raise IllegalError(f"{part!r} is not key=value", "Write for instance team=blue,stage=prod")
+        raise Illegal(f"{part!r} is not key=value", "Write for instance team=blue,stage=prod.")
     key, value = key.strip(), value.strip()
     _check_tag_key(key)
     if not _TAG_VALUE.fullmatch(value):
-        raise IllegalError(
+        raise Illegal(
             f"the value of tag {key!r} is not legal",
-            "Write up to 256 letters, digits, spaces and _ . : / = + - @",
+            "Write up to 256 letters, digits, spaces and [_.:/=+@-].",
         )
     return key, value
 
 
 def _check_tag_key(key: str) -> None:
     if not _TAG_KEY.fullmatch(key) or key.lower().startswith("aws:"):
-        raise IllegalError(
+        raise Illegal(
             f"{key!r} is not a legal tag key",
-            "Write 1 to 128 letters, digits, spaces and _ . : / = + - @, not beginning with aws:",
+            "Write 1 to 128 letters, digits, spaces and [_.:/=+@-]; to begin with aws: is AWS's own.",
         )
 
 
@@ -242,8 +245,8 @@ def _distinct(names: tuple[str, ...], what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name.lower() in seen:
-            raise IllegalError(
-                f"the {what} {name!r} is given twice", "Leave one out; upper and lower case are the same"
+            raise Illegal(
+                f"the {what} {name!r} is given twice", "Leave one out; upper and lower case are the same."
             )
         seen.add(name.lower())
 

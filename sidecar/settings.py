@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sidecar import rules
 from sidecar.authorization import TOKEN
 from sidecar.model import Role, Secret
-from sidecar.rules import IllegalError
+from sidecar.rules import Illegal
 from sidecar.values import Group, Setting
 
 DIRECT: Literal["direct"] = "direct"
@@ -47,9 +47,9 @@ def listen_address(value: str) -> Address:
     """A loopback address and port: credentials are served to this pod's containers alone."""
     address = _address(value)
     if address.host == "*" or not ip_address(address.host).is_loopback:
-        raise IllegalError(
+        raise Illegal(
             "the credential endpoint listens on loopback only: whoever reaches it gets the credentials",
-            "Write 127.0.0.1 and a port, or [::1] and a port",
+            "Write 127.0.0.1 and a port, or [::1] and a port.",
         )
     return address
 
@@ -63,14 +63,14 @@ def _address(value: str) -> Address:
     host, colon, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not colon or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _LAST_PORT:
-        raise IllegalError(
-            "not an address and a port", "Write for instance 127.0.0.1:9911 (the port is 0 to 65535)"
+        raise Illegal(
+            "not an address and a port", "Write for instance 127.0.0.1:9911 (the port is 0 to 65535)."
         )
     try:
         return Address(host=host if host == "*" else str(ip_address(host)), port=int(port))
     except ValueError:
-        raise IllegalError(
-            f"{host!r} is not a literal IP address", "Write 127.0.0.1 rather than a name; IPv6 as [::1]:9911"
+        raise Illegal(
+            f"{host!r} is not a literal IP address", "Write 127.0.0.1 rather than a name; IPv6 as [::1]:9911."
         ) from None
 
 
@@ -84,13 +84,13 @@ def profile_names(value: str) -> tuple[str, ...]:
     names = rules.items(value)
     for name in names:
         if not TARGET_NAME.fullmatch(name):
-            raise IllegalError(
+            raise Illegal(
                 f"{name!r} cannot name a target: the name goes into URLs, paths and metrics",
-                "Rename the profile to 1 to 64 of A-Z a-z 0-9 . _ -",
+                "Rename the profile to 1 to 64 of [A-Za-z0-9._-].",
             )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise IllegalError(f"the profile {twice!r} is named twice", "Name it once")
+        raise Illegal(f"the profile {twice!r} is named twice", "Name it once.")
     return names
 
 
@@ -102,9 +102,9 @@ def authorization(value: str) -> Authorization:
 def authorization_token(value: str) -> Secret:
     """At least 16 characters that are safe in a header and in a URL."""
     if not TOKEN.fullmatch(value):
-        raise IllegalError(
+        raise Illegal(
             "not a usable authorization token (its value is not shown)",
-            "Give at least 16 of A-Z a-z 0-9 . _ ~ -, or leave it out for 256 random bits",
+            "Give at least 16 of [A-Za-z0-9._~-], or leave it out for 256 random bits.",
         )
     return Secret(value)
 
@@ -112,7 +112,7 @@ def authorization_token(value: str) -> Secret:
 def drain(value: str) -> float:
     """Seconds, 0 to a day."""
     if not re.fullmatch(r"\d{1,6}(\.\d+)?", value, re.ASCII) or float(value) > _LONGEST_DRAIN:
-        raise IllegalError("not a number of seconds from 0 to 86400", "Write for instance 25")
+        raise Illegal("not a number of seconds from 0 to 86400", "Write for instance 25.")
     return float(value)
 
 
@@ -128,7 +128,7 @@ def log_format(value: str) -> str:
 
 def _one_of(value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
-        raise IllegalError("no such choice", f"Write {', '.join(choices[:-1])} or {choices[-1]}")
+        raise Illegal("no such choice", f"Write {', '.join(choices[:-1])} or {choices[-1]}.")
     return value
 
 

@@ -15,7 +15,7 @@ from enum import Enum, StrEnum
 from typing import Any, Generic, TypeVar, cast
 
 from sidecar.errors import Problem
-from sidecar.rules import IllegalError
+from sidecar.rules import Illegal
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -38,7 +38,7 @@ class Group(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting(Generic[T_co]):
-    """One row of the table; `parse` turns text into the value or raises `IllegalError`.
+    """One row of the table; `parse` turns text into the value or raises `Illegal`.
 
     `aws` are AWS's names for it, asked after its own. `profile_key` is where a profile says it instead.
     """
@@ -137,7 +137,7 @@ def read(table: Sequence[Setting[Any]], flags: Mapping[str, str], environ: Mappi
         try:
             if origin.text is not None:
                 parsed[name] = _parse(origin)
-        except IllegalError as illegal:
+        except Illegal as illegal:
             problems.append(origin.problem(illegal.wrong, illegal.remedy))
     return Values(origins=origins, parsed=parsed, problems=tuple(problems))
 
@@ -164,9 +164,9 @@ def _origin(setting: Setting[Any], flags: Mapping[str, str], environ: Mapping[st
 def _parse(origin: Origin) -> object:
     text = origin.text or ""
     if text.startswith("tcp://") and origin.setting.name.startswith(PREFIX):
-        raise IllegalError(
+        raise Illegal(
             "kubelet injected this for a Service whose name begins with sidecar",
-            "Set enableServiceLinks: false on the pod, or rename the Service",
+            "Set enableServiceLinks: false on the pod, or rename the Service.",
         )
     return origin.setting.parse(text)
 
@@ -176,7 +176,7 @@ def _unknown(environ: Mapping[str, str], known: Sequence[str]) -> Iterator[Probl
         if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
             near = get_close_matches(name, known, n=1)
             remedy = (
-                f"Did you mean {near[0]}?" if near else "See `credential-sidecar run --help` for the names"
+                f"Did you mean {near[0]}?" if near else "See `credential-sidecar run --help` for the names."
             )
             # Its value is not shown: it may be a secret under a misspelt name.
             yield Problem(
