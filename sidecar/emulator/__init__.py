@@ -11,11 +11,20 @@ Rooms: world (IAM as values) · policy (the evaluator) · limits (parameters) ·
 sts (the judgement, no sockets) · wire (XML) · faults · server · proxy · kubelet.
 """
 
-from .faults import Fault
-from .kubelet import Kubelet
-from .oidc import Issuer
-from .server import Call, Emulator
-from .world import Account, OidcProvider, RoleArn, RoleSpec, World, allow, federated_trust, guide_world
+from sidecar.emulator.faults import Fault
+from sidecar.emulator.kubelet import Kubelet
+from sidecar.emulator.oidc import Issuer
+from sidecar.emulator.server import Call, Emulator
+from sidecar.emulator.world import (
+    Account,
+    OidcProvider,
+    RoleArn,
+    RoleSpec,
+    World,
+    allow,
+    federated_trust,
+    guide_world,
+)
 
 __all__ = [
     "Account",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
-from botocore.loaders import Loader  # type: ignore[import-untyped]  # botocore ships no types
+from botocore.loaders import Loader
 
 GLOBAL: Final = "sts.amazonaws.com"  # the one name without a region; it is us-east-1
 _HOST: Final = re.compile(r"sts(?:-fips)?\.(?P<region>[a-z0-9-]+)\.(?P<suffix>[a-z0-9.-]+)")

@@ -20,12 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from .oidc import Issuer
+from sidecar.emulator.oidc import Issuer
 
 if TYPE_CHECKING:
-    from .server import Emulator
+    from sidecar.emulator.server import Emulator
 
-_NAMES: Final = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122's OID namespace: uids are stable by name
+_NAMES: Final = uuid.UUID(
+    "6ba7b812-9dad-11d1-80b4-00c04fd430c8"
+)  # RFC 4122's OID namespace: uids are stable by name
 
 
 class Kubelet:
@@ -60,7 +62,7 @@ class Kubelet:
         self._projected = 0
 
     def mint(self, **claims: Any) -> str:
-        """A token as kube-apiserver signs it, valid from now for `lifetime`; `claims` replace those of the same name."""
+        """A token as kube-apiserver signs it, valid from now on; `claims` replace those of the same name."""
         now = int(self.wall())
         own = {
             "aud": [self.audience],

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from .policy import Policy, PolicyError, check_identity
-from .refusals import Refusal
-from .world import RoleArn
+from sidecar.emulator.policy import Policy, PolicyError, check_identity
+from sidecar.emulator.refusals import Refusal
+from sidecar.emulator.world import RoleArn
 
 Parameters = Mapping[str, str]
 
@@ -64,7 +64,10 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "AssumeRole": ("RoleArn", "RoleSessionName"),
     "AssumeRoleWithWebIdentity": ("RoleArn", "RoleSessionName", "WebIdentityToken"),
 }
-_ONLY_ASSUME_ROLE: Final = ("ExternalId", "SourceIdentity")  # AssumeRoleWithWebIdentity has no such parameter: ignored
+_ONLY_ASSUME_ROLE: Final = (
+    "ExternalId",
+    "SourceIdentity",
+)  # AssumeRoleWithWebIdentity has no such parameter: ignored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,9 @@ class Asked:
 
 
 def read(action: str, parameters: Parameters) -> Asked:
-    """The parameters of `action`; Refusal("ValidationError") or ("MalformedPolicyDocument") where one is out of bounds."""
+    """The parameters of `action`; Refusal("ValidationError") or ("MalformedPolicyDocument") where one is out of
+    bounds.
+    """
     given = {name: parameters[name] for name in _TEXTS if name in parameters}
     if action != "AssumeRole":
         given = {name: value for name, value in given.items() if name not in _ONLY_ASSUME_ROLE}
@@ -92,7 +97,9 @@ def read(action: str, parameters: Parameters) -> Asked:
     _refuse_all([*_absent(action, given), *_texts(given), *_duration(parameters), *_tag_texts(tags)])
     arns = tuple(_members(parameters, "PolicyArns", ".arn"))
     if len(arns) > MAX_POLICY_ARNS:
-        _refuse_all([_violated("policyArns", "", f"Member must have length less than or equal to {MAX_POLICY_ARNS}")])
+        _refuse_all(
+            [_violated("policyArns", "", f"Member must have length less than or equal to {MAX_POLICY_ARNS}")]
+        )
     return Asked(
         role=_role(given["RoleArn"]),
         session_name=given["RoleSessionName"],
@@ -100,7 +107,7 @@ def read(action: str, parameters: Parameters) -> Asked:
         policy=_policy(given.get("Policy")),
         policy_arns=arns,
         tags=_distinct(tags),
-        transitive_tags=_transitive(parameters, tags) if tags or action == "AssumeRole" else frozenset(),
+        transitive_tags=_transitive(parameters, tags) if action == "AssumeRole" else frozenset(),
         external_id=given.get("ExternalId"),
         source_identity=_source_identity(given.get("SourceIdentity")),
         token=given.get("WebIdentityToken", ""),
@@ -108,7 +115,9 @@ def read(action: str, parameters: Parameters) -> Asked:
 
 
 def claimed_tags(claim: Any) -> tuple[dict[str, str], frozenset[str]]:
-    """Tags and transitive keys of the JWT claim `https://aws.amazon.com/tags`; IDPRejectedClaim where it is malformed."""
+    """Tags and transitive keys of the JWT claim `https://aws.amazon.com/tags`; IDPRejectedClaim where it is
+    malformed.
+    """
     try:
         tags = [(str(key), str(value)) for key, (value,) in claim.get("principal_tags", {}).items()]
         keys = frozenset(map(str, claim.get("transitive_tag_keys", ())))
@@ -130,8 +139,16 @@ def packed_size(asked: Asked, tags: Mapping[str, str]) -> int | None:
     spent += sum(len((key + value).encode()) for key, value in tags.items()) / PACKED_TAG_BYTES
     percent = -(-spent * 100 // 1)
     if percent > 100:
-        what = "session policy and tags" if asked.policy is not None and tags else "session tags" if tags else "policy"
-        raise Refusal("PackedPolicyTooLarge", f"Packed size of {what} consumes {percent:.0f}% of allotted space.")
+        what = (
+            "session policy and tags"
+            if asked.policy is not None and tags
+            else "session tags"
+            if tags
+            else "policy"
+        )
+        raise Refusal(
+            "PackedPolicyTooLarge", f"Packed size of {what} consumes {percent:.0f}% of allotted space."
+        )
     return int(percent) or None
 
 
@@ -154,7 +171,9 @@ def _tag_texts(tags: list[tuple[str, str]]) -> Iterator[str]:
         yield _violated("tags", "", f"Member must have length less than or equal to {MAX_TAGS}")
     for number, (key, value) in enumerate(tags, 1):
         yield from (_violated(f"tags.{number}.member.key", key, what) for what in _TAG_KEY.violations(key))
-        yield from (_violated(f"tags.{number}.member.value", value, what) for what in _TAG_VALUE.violations(value))
+        yield from (
+            _violated(f"tags.{number}.member.value", value, what) for what in _TAG_VALUE.violations(value)
+        )
 
 
 def _duration(parameters: Parameters) -> Iterator[str]:
@@ -191,13 +210,17 @@ def _policy(text: str | None) -> Policy | None:
         policy: Policy = json.loads(text)
         check_identity(policy)
     except (PolicyError, ValueError) as wrong:
-        raise Refusal("MalformedPolicyDocument", f"The policy is not in the valid JSON format: {wrong}") from None
+        raise Refusal(
+            "MalformedPolicyDocument", f"The policy is not in the valid JSON format: {wrong}"
+        ) from None
     return policy
 
 
 def _source_identity(text: str | None) -> str | None:
     if text is not None and text.lower().startswith("aws:"):
-        raise Refusal("ValidationError", "sourceIdentity must not begin with the reserved prefix aws:")  # (ours)
+        raise Refusal(
+            "ValidationError", "sourceIdentity must not begin with the reserved prefix aws:"
+        )  # (ours)
     return text
 
 

@@ -13,12 +13,14 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from .refusals import Refusal
-from .world import OidcProvider
+from sidecar.emulator.refusals import Refusal
+from sidecar.emulator.world import OidcProvider
 
 ALGORITHM: Final = "RS256"  # what kube-apiserver signs service-account tokens with
 KEY_BITS: Final = 2048  # what EKS clusters publish
-_NOT_A_JWT: Final = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
+_NOT_A_JWT: Final = (
+    "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
+)
 
 
 @cache
@@ -63,11 +65,15 @@ class Issuer:
         return {"keys": [{**key, "n": _integer(numbers.n), "e": _integer(numbers.e)}]}
 
     def verify(self, token: str, provider: OidcProvider, now: float) -> dict[str, Any]:
-        """The claims of `token`, which must be signed by this issuer for an audience of `provider` and valid at `now`."""
+        """The claims of `token`, which must be signed by this issuer for an audience of `provider` and valid at
+        `now`.
+        """
         try:
             header = jwt.get_unverified_header(token)
             if header.get("kid") != self.key_id:
-                raise Refusal("InvalidIdentityToken", "No key of the identity provider has this ID Token's kid")  # (ours)
+                raise Refusal(
+                    "InvalidIdentityToken", "No key of the identity provider has this ID Token's kid"
+                )  # (ours)
             claims: dict[str, Any] = jwt.decode(
                 token, self.key.public_key(), algorithms=[ALGORITHM], options=_SIGNATURE_ONLY
             )
@@ -81,7 +87,12 @@ class Issuer:
 
 
 # The times are judged below, by the emulator's clock and in AWS's words; the audience is the provider's to name.
-_SIGNATURE_ONLY: Final[Any] = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
+_SIGNATURE_ONLY: Final[Any] = {
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+    "verify_aud": False,
+}
 
 
 def read_claims(token: str) -> dict[str, Any]:

@@ -40,7 +40,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks, as a trust policy may name them: `exact` ARNs, and the `account` forms that stand for a whole account."""
+    """Who asks, as a trust policy may name them: `exact` ARNs, and the `account` forms that stand for a whole
+    account.
+    """
 
     kind: str = "AWS"
     exact: frozenset[str] = frozenset()
@@ -73,7 +75,8 @@ def judge_trust(policy: Policy, request: Request) -> Verdict:
     verdicts = [
         _effect(statement, grade)
         for statement in _statements(policy)
-        if (grade := _grade(statement["Principal"], request.caller)) is not Verdict.SILENT and _applies(statement, request)
+        if (grade := _grade(statement["Principal"], request.caller)) is not Verdict.SILENT
+        and _applies(statement, request)
     ]
     return _strongest(verdicts)
 
@@ -89,7 +92,9 @@ def check_trust(policy: Policy) -> None:
     for statement in _statements(policy):
         principal = statement["Principal"]
         if principal != "*" and not (isinstance(principal, Mapping) and set(principal) <= _PRINCIPAL_KINDS):
-            raise PolicyError(f'Principal {principal!r} is neither "*" nor a map of {", ".join(sorted(_PRINCIPAL_KINDS))}')
+            raise PolicyError(
+                f'Principal {principal!r} is neither "*" nor a map of {", ".join(sorted(_PRINCIPAL_KINDS))}'
+            )
 
 
 _PRINCIPAL_KINDS: Final = frozenset({"AWS", "Federated", "Service", "CanonicalUser"})
@@ -126,7 +131,9 @@ def _listed(value: Any) -> Sequence[str]:
 
 @lru_cache(maxsize=4096)
 def _pattern(text: str) -> re.Pattern[str]:
-    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", text))
+    parts = (
+        ".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", text)
+    )
     return re.compile("".join(parts), re.DOTALL)
 
 
@@ -203,7 +210,7 @@ def _parsed(name: str) -> tuple[str | None, str, bool]:
     return found[1], found[2], found[3] is not None
 
 
-def _check(policy: Policy, required: tuple[str, ...]) -> None:
+def _check(policy: Any, required: tuple[str, ...]) -> None:
     if not isinstance(policy, Mapping) or not isinstance(policy.get("Statement"), (Mapping, list, tuple)):
         raise PolicyError("a policy is an object with a Statement")
     if "${" in str(policy):

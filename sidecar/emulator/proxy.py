@@ -21,11 +21,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .hosts import lookup
+from sidecar.emulator.hosts import lookup
 
 _CHUNK: Final = 65536
 _HEAD: Final = 8192  # bytes of a CONNECT request, headers included
-_VALIDITY: Final = timedelta(days=3650)  # around the present: a test may set its clocks years ahead, OpenSSL's stays
+_VALIDITY: Final = timedelta(
+    days=3650
+)  # around the present: a test may set its clocks years ahead, OpenSSL's stays
 
 
 class Authority:

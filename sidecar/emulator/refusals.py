@@ -23,8 +23,14 @@ MODELLED: Final[Mapping[str, int]] = {
 _QUERY = "STS API reference, Common Error Types"
 
 COMMON: Final[Mapping[str, tuple[int, str]]] = {
-    "AccessDenied": (403, "IAM user guide, Troubleshoot IAM roles: what AWS answers where the reference has AccessDeniedException"),
-    "ExpiredToken": (403, "aws-cli and SDKs list it beside ExpiredTokenException: botocore retries and refreshes on both"),
+    "AccessDenied": (
+        403,
+        "IAM user guide, Troubleshoot IAM roles: what AWS answers where the reference has AccessDeniedException",
+    ),
+    "ExpiredToken": (
+        403,
+        "aws-cli and SDKs list it beside ExpiredTokenException: botocore retries and refreshes on both",
+    ),
     "IncompleteSignature": (400, _QUERY),
     "InternalFailure": (500, _QUERY),
     "InvalidAction": (400, _QUERY),
@@ -32,7 +38,10 @@ COMMON: Final[Mapping[str, tuple[int, str]]] = {
     "MissingAuthenticationToken": (403, _QUERY),
     "ServiceUnavailable": (503, _QUERY),
     "SignatureDoesNotMatch": (403, "aws/aws-cli#6676, quoted from STS"),
-    "Throttling": (400, "STS API reference, Common Error Types (ThrottlingException); botocore's retry table has both"),
+    "Throttling": (
+        400,
+        "STS API reference, Common Error Types (ThrottlingException); botocore's retry table has both",
+    ),
     "ValidationError": (400, _QUERY),
 }
 

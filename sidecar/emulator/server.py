@@ -18,16 +18,16 @@ from typing import Final, Self
 
 from aiohttp import web
 
-from . import wire
-from .faults import Fault, Kind
-from .hosts import StsHost, lookup
-from .oidc import Issuer
-from .proxy import Proxy
-from .refusals import Refusal
-from .sessions import Keys, Vault
-from .signature import HttpRequest, Signature
-from .sts import Case, Granted, answer
-from .world import World
+from sidecar.emulator import wire
+from sidecar.emulator.faults import Fault, Kind
+from sidecar.emulator.hosts import StsHost, lookup
+from sidecar.emulator.oidc import Issuer
+from sidecar.emulator.proxy import Proxy
+from sidecar.emulator.refusals import Refusal
+from sidecar.emulator.sessions import Keys, Vault
+from sidecar.emulator.signature import HttpRequest, Signature
+from sidecar.emulator.sts import Case, Granted, answer
+from sidecar.emulator.world import World
 
 MAX_CALLS: Final = 100_000  # the latest calls kept, about 50 MB: a bound, not a figure anyone should reach
 MIN_ISSUED_LIFE: Final = 90.0  # seconds; below it the daemon would (rightly) call every session short
@@ -170,7 +170,7 @@ class Emulator:
     def _judge(self, http: HttpRequest, host: str) -> _Reply:
         parameters = wire.parameters(http.query, http.body)
         action = parameters.get("Action", "")
-        sts_host, signature = lookup(host.split(":")[0]), _signature(http)
+        sts_host, signature = lookup(host.partition(":")[0]), _signature(http)
         region = sts_host.region if sts_host else signature.region if signature else None
         fault = self._strike(action, region)
         reply = self._reply(action, self._case(http, sts_host, parameters, fault), fault)
@@ -178,7 +178,11 @@ class Emulator:
         self.calls.append(
             Call(
                 action=action,
-                hop=1 if action == "AssumeRoleWithWebIdentity" else None if signer is None else signer.hop + 1,
+                hop=1
+                if action == "AssumeRoleWithWebIdentity"
+                else None
+                if signer is None
+                else signer.hop + 1,
                 role_arn=parameters.get("RoleArn"),
                 session_name=parameters.get("RoleSessionName"),
                 duration=wire.integer(parameters, "DurationSeconds"),
@@ -201,7 +205,9 @@ class Emulator:
         self.fault = fault.spent()
         return fault
 
-    def _case(self, http: HttpRequest, host: StsHost | None, parameters: Mapping[str, str], fault: Fault) -> Case:
+    def _case(
+        self, http: HttpRequest, host: StsHost | None, parameters: Mapping[str, str], fault: Fault
+    ) -> Case:
         def lifetime(asked: int) -> float:
             if fault.kind is Kind.LIFETIME:
                 return fault.seconds
@@ -243,7 +249,9 @@ class Emulator:
             return await self._dribble(request, reply, headers)
         return web.Response(status=reply.status, body=reply.body, headers=headers)
 
-    async def _dribble(self, request: web.Request, reply: _Reply, headers: dict[str, str]) -> web.StreamResponse:
+    async def _dribble(
+        self, request: web.Request, reply: _Reply, headers: dict[str, str]
+    ) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=headers)
         response.content_length = len(reply.body)
         await response.prepare(request)
@@ -278,7 +286,7 @@ _INSTEAD: Final = frozenset({Kind.ERROR, Kind.HTTP, Kind.HANG, Kind.RESET, Kind.
 
 
 def _instead(fault: Fault, request_id: str) -> _Reply:
-    """The reply of a fault that STS never gets to judge; its `code` in the record is the fault's kind, or AWS's code."""
+    """The reply of a fault that comes before any judgement; recorded by AWS's code, the status or the fault's kind."""
     bodies = {
         Kind.ERROR: wire.failure(fault.code, fault.message, fault.status, request_id),
         Kind.HTTP: b"<html><body>upstream is not well</body></html>",

@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
-from .refusals import Refusal
-from .sessions import RoleSession
+from sidecar.emulator.refusals import Refusal
+from sidecar.emulator.sessions import RoleSession
 
 TOLERANCE: Final = 300.0  # seconds between the request's date and the emulator's clock; STS says "5 min."
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _AUTHORIZATION: Final = re.compile(
-    rf"{_ALGORITHM} +Credential=(?P<key>[^/,\s]+)/(?P<date>\d{{8}})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)/aws4_request"
+    rf"{_ALGORITHM} +Credential=(?P<key>[^/,\s]+)/(?P<date>\d{{8}})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
+    r"/aws4_request"
     r", *SignedHeaders=(?P<headers>[a-z0-9;-]+), *Signature=(?P<signature>[0-9a-f]{64})"
 )
 _MISMATCH: Final = (
@@ -60,7 +61,10 @@ class Signature:
             return None
         found = _AUTHORIZATION.fullmatch(header)
         if found is None:
-            raise Refusal("IncompleteSignature", "Authorization header requires 'Credential', 'SignedHeaders', 'Signature'")
+            raise Refusal(
+                "IncompleteSignature",
+                "Authorization header requires 'Credential', 'SignedHeaders', 'Signature'",
+            )
         return cls(**found.groupdict())
 
     @property
@@ -74,7 +78,9 @@ class Signature:
         self._check_scope(stamp)
         _check_date(stamp, now)
         if not {"host", "x-amz-date", "x-amz-security-token"} <= set(self.headers.split(";")):
-            raise Refusal("SignatureDoesNotMatch", "'host', 'x-amz-date' and 'x-amz-security-token' must be signed")  # (ours)
+            raise Refusal(
+                "SignatureDoesNotMatch", "'host', 'x-amz-date' and 'x-amz-security-token' must be signed"
+            )  # (ours)
         wanted = self._sign(stamp, _digest(_canonical(request, self.headers)), session.secret_access_key)
         if not hmac.compare_digest(wanted, self.signature):
             raise Refusal("SignatureDoesNotMatch", _MISMATCH)
@@ -85,7 +91,11 @@ class Signature:
         if self.service != "sts":
             raise Refusal("SignatureDoesNotMatch", "Credential should be scoped to correct service: 'sts'.")
         if not stamp.startswith(self.date):
-            raise Refusal("SignatureDoesNotMatch", f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{self.date}' != '{stamp[:8]}', from '{stamp}'.")
+            wrong = f"'{self.date}' != '{stamp[:8]}', from '{stamp}'."
+            raise Refusal(
+                "SignatureDoesNotMatch",
+                f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {wrong}",
+            )
 
     def _sign(self, stamp: str, digest: str, secret: str) -> str:
         key = f"AWS4{secret}".encode()
@@ -105,13 +115,17 @@ def _check_date(stamp: str, now: float) -> None:
         raise Refusal("SignatureDoesNotMatch", f"Signature expired: {stamp} is now earlier than {bound}")
     if signed > now + TOLERANCE:
         bound = f"{_stamp(now + TOLERANCE)} ({_stamp(now)} + 5 min.)"
-        raise Refusal("SignatureDoesNotMatch", f"Signature not yet current: {stamp} is still later than {bound}")
+        raise Refusal(
+            "SignatureDoesNotMatch", f"Signature not yet current: {stamp} is still later than {bound}"
+        )
 
 
 def _canonical(request: HttpRequest, signed: str) -> str:
     pairs = sorted(parse_qsl(request.query, keep_blank_values=True))
     query = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)
-    headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.split(";"))
+    headers = "".join(
+        f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.split(";")
+    )
     digest = hashlib.sha256(request.body).hexdigest()
     return "\n".join((request.method, request.path, query, headers, signed, digest))
 

@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from .sessions import RoleSession
-from .sts import Granted, Identity
+from sidecar.emulator.sessions import RoleSession
+from sidecar.emulator.sts import Granted, Identity
 
 NAMESPACE: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
 Fields = Iterable[tuple[str, str | None]]
@@ -17,12 +17,16 @@ Fields = Iterable[tuple[str, str | None]]
 
 def parameters(query: str, body: bytes) -> dict[str, str]:
     """The parameters of query string and form body; a name that is given twice keeps its first value."""
-    pairs = parse_qsl(query, keep_blank_values=True) + parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True)
+    pairs = parse_qsl(query, keep_blank_values=True) + parse_qsl(
+        body.decode("utf-8", "replace"), keep_blank_values=True
+    )
     return dict(reversed(pairs))
 
 
 def success(action: str, answer: Granted | Identity, request_id: str, impostor: str | None = None) -> bytes:
-    """The XML body of a success, in the shape of the STS model's `<Action>Response`; `impostor` is a false ARN to name."""
+    """The XML body of a success, in the shape of the STS model's `<Action>Response`; `impostor` is a false ARN to
+    name.
+    """
     fields = _identity(answer.session) if isinstance(answer, Identity) else _granted(answer, impostor)
     result = f"<{action}Result>{fields}</{action}Result>"
     metadata = f"<ResponseMetadata>{_leaves([('RequestId', request_id)])}</ResponseMetadata>"

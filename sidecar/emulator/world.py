@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from .policy import Policy, check_identity, check_trust
+from sidecar.emulator.policy import Policy, check_identity, check_trust
 
 _ROLE_ARN: Final = re.compile(
     r"arn:(?P<partition>aws(?:-[a-z]+)*):iam::(?P<account>\d{12}):role/(?P<path>(?:[!-.0-~]+/)*)(?P<name>[\w+=,.@-]{1,64})",
@@ -113,7 +113,14 @@ class World:
     def provider(self, account: str, issuer: str) -> OidcProvider | None:
         """The provider for `issuer` in `account`, or None."""
         return next(
-            (one for held in self.accounts if held.id == account for one in held.providers if one.issuer == issuer), None
+            (
+                one
+                for held in self.accounts
+                if held.id == account
+                for one in held.providers
+                if one.issuer == issuer
+            ),
+            None,
         )
 
     def with_role(self, role: RoleSpec) -> World:
@@ -128,7 +135,9 @@ class World:
 
     def without_role(self, arn: str) -> World:
         """This world without the role `arn`."""
-        accounts = tuple(replace(held, roles=tuple(one for one in held.roles if one.arn != arn)) for held in self.accounts)
+        accounts = tuple(
+            replace(held, roles=tuple(one for one in held.roles if one.arn != arn)) for held in self.accounts
+        )
         return replace(self, accounts=accounts)
 
 
@@ -174,7 +183,9 @@ def guide_world(
     data = allow("s3:GetObject", Resource=f"arn:{partition}:s3:::account-b-data/*")
     if mode == "direct":
         hosted = RoleSpec(arn=str(role_b), trust=trust, permissions=(data,))
-        return World(accounts=(Account(id=ACCOUNT_A), Account(id=ACCOUNT_B, roles=(hosted,), providers=(provider,))))
+        return World(
+            accounts=(Account(id=ACCOUNT_A), Account(id=ACCOUNT_B, roles=(hosted,), providers=(provider,)))
+        )
     onward = allow("sts:AssumeRole", Resource=str(role_b))
     source = RoleSpec(arn=str(role_a), trust=trust, permissions=(onward,))
     target = RoleSpec(
