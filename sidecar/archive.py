@@ -25,7 +25,7 @@ _INSTANTS = ("due", "refreshed", "expiration", "lapse")
 
 def dump(ledger: Ledger, boot: str) -> bytes:
     """The sessions that `ledger` holds, as JSON with their secrets; `boot` names the boot whose clock the instants are of."""
-    hops = {digest(hop): _written(held) for hop, held in ledger.held.items() if held.session}
+    hops = {digest(hop): _written(held.schedule, held.session) for hop, held in ledger.held.items() if held.session}
     return json.dumps({"form": FORM, "boot": boot, "hops": hops}).encode()
 
 
@@ -62,13 +62,10 @@ def _hops(targets: Iterable[Target]) -> set[Hop]:
     return {hop for target in targets for hop in target.hop.chain}
 
 
-def _written(held: Held) -> dict[str, Any]:
-    session = held.session
-    if session is None:
-        raise ValueError("nothing is held")
+def _written(schedule: Schedule, session: Session) -> dict[str, Any]:
     credentials = session.credentials
     return {
-        **{name: getattr(held.schedule, name) for name in _INSTANTS},
+        **{name: getattr(schedule, name) for name in _INSTANTS},
         "arn": session.identity.arn,
         "access_key_id": credentials.access_key_id,
         "secret_access_key": credentials.secret_access_key.reveal(),
@@ -89,6 +86,4 @@ def _read(written: Mapping[str, Any]) -> Held:
     )
     due, refreshed, expiration, lapse = (float(written[name]) for name in _INSTANTS)
     schedule = Schedule(due=due, refreshed=refreshed, expiration=expiration, lapse=lapse)
-    return Held(
-        schedule=schedule, session=Session(credentials=credentials, identity=Identity.parse(written["arn"]))
-    )
+    return Held(schedule=schedule, session=Session(credentials=credentials, identity=Identity.parse(written["arn"])))

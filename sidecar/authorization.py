@@ -30,12 +30,7 @@ _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def provide(
-    directory: str,
-    targets: Sequence[str],
-    *,
-    random_token: Callable[[], str],
-    source: str,
-    given: Secret | None = None,
+    directory: str, targets: Sequence[str], *, random_token: Callable[[], str], source: str, given: Secret | None = None
 ) -> Mapping[str, Secret]:
     """The authorization token of every target by name, each written where it is not there yet.
 
@@ -44,8 +39,7 @@ def provide(
     """
     wanted = {name: given if index == 0 else None for index, name in enumerate(targets)}
     return {
-        name: _provided(os.path.join(directory, name), value, random_token, source)
-        for name, value in wanted.items()
+        name: _provided(os.path.join(directory, name), value, random_token, source) for name, value in wanted.items()
     }
 
 
@@ -60,9 +54,7 @@ def _provided(folder: str, given: Secret | None, random_token: Callable[[], str]
         finally:
             os.close(opened)
     except _Foreign as error:
-        raise _problem(
-            path, source, str(error), "Remove the file, or give the sidecar another directory."
-        ) from None
+        raise _problem(path, source, str(error), "Remove the file, or give the sidecar another directory.") from None
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             wrong = "a symbolic link, or something that is no directory, stands in its way"
@@ -82,9 +74,7 @@ class _Foreign(Exception):
 def _held_or_written(folder: int, given: Secret | None, random_token: Callable[[], str]) -> Secret:
     held = _read(folder)
     if held is not None and given is not None and held != given:
-        raise _Foreign(
-            "it holds another value than SIDECAR_AUTHORIZATION_TOKEN gives, which clients may have read"
-        )
+        raise _Foreign("it holds another value than SIDECAR_AUTHORIZATION_TOKEN gives, which clients may have read")
     if held is not None:
         return held
     token = given or Secret(random_token())
@@ -105,9 +95,7 @@ def _read(folder: int) -> Secret | None:
             raise _Foreign("it is not a regular file")
         text = file.read(_LONGEST + 1).decode("ascii", "replace")
     if len(text) > _LONGEST or not TOKEN.fullmatch(text):
-        raise _Foreign(
-            "it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline"
-        )
+        raise _Foreign("it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline")
     return Secret(text)
 
 

@@ -99,9 +99,7 @@ def _add_settings(one: argparse.ArgumentParser, settings: Iterable[Setting[Any]]
             default = f"; default {setting.default}" if setting.default else ""
             meaning = setting.meaning.replace("`", "")
             names = ", ".join((setting.name, *setting.aws))
-            group.add_argument(
-                setting.flag, dest=setting.name, metavar="…", help=f"{meaning} ({names}{default})"
-            )
+            group.add_argument(setting.flag, dest=setting.name, metavar="…", help=f"{meaning} ({names}{default})")
 
 
 def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -137,9 +135,7 @@ def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     from sidecar.probe import probe
 
     host = "localhost" if address.host in s.ANY_HOST else address.host
-    is_good = probe(
-        host, address.port, args.path, seconds=args.seconds, clock=time.monotonic, sleep=time.sleep
-    )
+    is_good = probe(host, address.port, args.path, seconds=args.seconds, clock=time.monotonic, sleep=time.sleep)
     return OK if is_good else FAILED
 
 
@@ -169,9 +165,7 @@ def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     try:
         from sidecar import demo
     except ModuleNotFoundError as error:
-        raise SidecarError(
-            f"the demo needs the package {error.name}: pip install 'credential-sidecar[demo]'"
-        ) from None
+        raise SidecarError(f"the demo needs the package {error.name}: pip install 'credential-sidecar[demo]'") from None
     return demo.main(is_once=args.once)
 
 
@@ -208,12 +202,8 @@ def _credentials_arguments(one: argparse.ArgumentParser) -> None:
 
 
 def _probe_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument(
-        "path", nargs="?", default="/readyz", metavar="PATH", help="default /readyz; or /livez …"
-    )
-    one.add_argument(
-        "--seconds", type=float, default=_PROBE_SECONDS, metavar="…", help=f"default {_PROBE_SECONDS:g}"
-    )
+    one.add_argument("path", nargs="?", default="/readyz", metavar="PATH", help="default /readyz; or /livez …")
+    one.add_argument("--seconds", type=float, default=_PROBE_SECONDS, metavar="…", help=f"default {_PROBE_SECONDS:g}")
 
 
 def _config_arguments(one: argparse.ArgumentParser) -> None:

@@ -65,9 +65,7 @@ class Config:
         """The target of that name, or the first; raises ConfigError where there is none."""
         found = [target for target in self.targets if name in (None, target.name)]
         if not found:
-            raise ConfigError(
-                [_no_target(name, "The targets are " + ", ".join(each.name for each in self.targets))]
-            )
+            raise ConfigError([_no_target(name, "The targets are " + ", ".join(each.name for each in self.targets))])
         return found[0]
 
     def source_of(self, name: str) -> str:
@@ -141,16 +139,12 @@ def _part(wanted: Sequence[Setting[Any]], flags: Mapping[str, str], environ: Map
 
 
 def _no_target(name: str | None, remedy: str) -> Problem:
-    return Problem(
-        setting="--target", value=name, source="flag --target", wrong="no such target", remedy=remedy
-    )
+    return Problem(setting="--target", value=name, source="flag --target", wrong="no such target", remedy=remedy)
 
 
 def _is_by_profiles(values: Values) -> bool:
     origin = values.origin(s.PROFILES)
-    is_borrowed = (
-        origin.source is Source.AWS_NAME
-    )  # AWS_PROFILE says what to do only where nothing of ours does
+    is_borrowed = origin.source is Source.AWS_NAME  # AWS_PROFILE says what to do only where nothing of ours does
     return origin.is_set and not (is_borrowed and values.origin(s.TARGET_ROLE_ARN).is_set)
 
 
@@ -193,15 +187,10 @@ def _ignored(origin: Origin) -> str:
 
 def _by_settings(values: Values) -> Chains:
     last = _last_hop(values)
-    broken = (
-        values.origin(_LAST_HOP[breach.field]).problem(breach.wrong, breach.remedy)
-        for breach in breaches(last)
-    )
+    broken = (values.origin(_LAST_HOP[breach.field]).problem(breach.wrong, breach.remedy) for breach in breaches(last))
     warnings = []
     if last.source is None and values.origin(s.SOURCE_DURATION).is_set:
-        warnings.append(
-            "SIDECAR_SOURCE_DURATION is ignored: the direct chain has one hop, see SIDECAR_DURATION"
-        )
+        warnings.append("SIDECAR_SOURCE_DURATION is ignored: the direct chain has one hop, see SIDECAR_DURATION")
     return Chains(
         targets=(Target(name=DEFAULT_TARGET, hop=last),),
         problems=(*_missing(values), *broken),
@@ -220,9 +209,7 @@ def _last_hop(values: Values) -> Hop:
         token_file=values[s.TOKEN_FILE],
         session_name=values.get(s.SESSION_NAME),
     )
-    chained = replace(
-        first, role=target if isinstance(target, Role) else first_role, token_file=None, source=first
-    )
+    chained = replace(first, role=target if isinstance(target, Role) else first_role, token_file=None, source=first)
     return replace(
         first if target == s.DIRECT else chained,
         duration=values.get(s.DURATION) or DEFAULT_DURATION,
@@ -248,8 +235,7 @@ def _missing(values: Values) -> Iterator[Problem]:
         )
     if not values.origin(s.REGION).is_set:
         yield values.origin(s.REGION).problem(
-            "no region: STS is asked in a region",
-            "Set AWS_REGION (or AWS_DEFAULT_REGION), for instance eu-central-1.",
+            "no region: STS is asked in a region", "Set AWS_REGION (or AWS_DEFAULT_REGION), for instance eu-central-1."
         )
 
 

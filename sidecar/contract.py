@@ -80,9 +80,7 @@ class Answer:
 
 def error(status: int, code: str, message: str, *extra: str) -> Answer:
     """R18: the one shape of everything that is not credentials. Neither argument may hold a secret."""
-    return Answer.of(
-        status, compact({"code": code, "message": message, "Code": code, "Message": message}), *extra
-    )
+    return Answer.of(status, compact({"code": code, "message": message, "Code": code, "Message": message}), *extra)
 
 
 def compact(document: Mapping[str, object]) -> bytes:
@@ -112,9 +110,7 @@ REFUSALS: Mapping[Refusal, Answer] = {
     Refusal.OVERSIZED: error(431, "RequestTooLarge", "The head of the request is longer than 16 KiB."),
     Refusal.SLOW: error(408, "RequestTimeout", "The head of the request did not arrive in time."),
     Refusal.CROWDED: error(503, "TooManyConnections", "Too many connections are open to this listener."),
-    Refusal.FORWARDED: error(
-        403, "Forwarded", "Requests that came through a proxy are refused: set NO_PROXY."
-    ),
+    Refusal.FORWARDED: error(403, "Forwarded", "Requests that came through a proxy are refused: set NO_PROXY."),
     Refusal.BROWSER: error(403, "Browser", "Requests of browsers are refused."),
     Refusal.HOST: error(403, "ForeignHost", "The Host header must name a loopback address."),
     Refusal.PROXIED: error(403, "AbsoluteForm", "This is no proxy: send the path alone, and set NO_PROXY."),

@@ -100,9 +100,7 @@ class Daemon:
         self._config, self._outside = config, outside
         self._log = observe
         self._is_stopping = False
-        self._state = (
-            State(config.state_dir, boot=outside.boot, observe=self._observe) if config.state_dir else None
-        )
+        self._state = State(config.state_dir, boot=outside.boot, observe=self._observe) if config.state_dir else None
         self.metrics = Metrics(config.targets, self._look)
         ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()
         self.refresher = Refresher(
@@ -115,9 +113,7 @@ class Daemon:
             publish=self._publish,
             observe=self._observe,
         )
-        self._endpoint = Endpoint(
-            config.targets, tokens=self._tokens(), clock=outside.clock, meter=self.metrics
-        )
+        self._endpoint = Endpoint(config.targets, tokens=self._tokens(), clock=outside.clock, meter=self.metrics)
         self._status = Status(
             config.targets,
             version=__version__,
@@ -140,9 +136,7 @@ class Daemon:
             self._server("credentials", self._endpoint.handle, CREDENTIAL_CONNECTIONS, refused),
             self._server("status", self._status.handle, STATUS_CONNECTIONS, lambda _: None),
         )
-        for server, face, sockets in zip(
-            servers, ("credentials", "status"), (credentials, status), strict=True
-        ):
+        for server, face, sockets in zip(servers, ("credentials", "status"), (credentials, status), strict=True):
             addresses = tuple(_address(each) for each in sockets)
             await server.start(sockets)
             self._observe(Listening(face=face, addresses=addresses))
@@ -173,9 +167,7 @@ class Daemon:
     def caught(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """What the event loop caught: a bug, reported by type and place."""
         error = context.get("exception")
-        where = (
-            log.whereabouts(error) if isinstance(error, BaseException) else str(context.get("message", ""))
-        )
+        where = log.whereabouts(error) if isinstance(error, BaseException) else str(context.get("message", ""))
         self._observe(HandlerFailed(face="event loop", error=type(error).__name__, where=where))
 
     def _observe(self, event: Event) -> None:
@@ -241,9 +233,7 @@ def _chosen(config: Config, name: str | None) -> Target:
     if name in found:
         return found[name]
     wrong, remedy = "there is no such target", f"Choose one of: {', '.join(found)}"
-    raise ConfigError(
-        [Problem(setting="--target", value=name, source="flag --target", wrong=wrong, remedy=remedy)]
-    )
+    raise ConfigError([Problem(setting="--target", value=name, source="flag --target", wrong=wrong, remedy=remedy)])
 
 
 def _source(config: Config, setting: str) -> str:
@@ -252,9 +242,7 @@ def _source(config: Config, setting: str) -> str:
 
 
 @contextmanager
-def _signals(
-    loop: asyncio.AbstractEventLoop, handlers: Mapping[signal.Signals, Callable[[], None]]
-) -> Iterator[None]:
+def _signals(loop: asyncio.AbstractEventLoop, handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
     for number, handler in handlers.items():
         loop.add_signal_handler(number, handler)
     try:

@@ -118,9 +118,7 @@ async def _stage() -> AsyncIterator[Stage]:
             sts.issued_life = LIFE
             kubelet = Kubelet(Path(home) / "projected", sts)
             kubelet.project()
-            yield Stage(
-                home=Path(home), sts=sts, kubelet=kubelet, credentials=_port(9911), status=_port(9912)
-            )
+            yield Stage(home=Path(home), sts=sts, kubelet=kubelet, credentials=_port(9911), status=_port(9912))
 
 
 def _port(wanted: int) -> int:
@@ -194,11 +192,7 @@ async def _watch(stage: Stage, lines: asyncio.StreamReader) -> None:
 def _relay(event: Mapping[str, Any]) -> None:
     match event.get("event"):
         case "HopSucceeded":
-            signed = (
-                "with the projected token, unsigned"
-                if event["hop"] == 1
-                else f"signed by hop {event['hop'] - 1}"
-            )
+            signed = "with the projected token, unsigned" if event["hop"] == 1 else f"signed by hop {event['hop'] - 1}"
             _say(f"Hop {event['hop']}", f"{event['arn']} {signed}, access key …{event['access_key_id'][-4:]}")
         case "HopFailed" | "TokenFailed":
             _say("Trouble", event["message"])
@@ -249,10 +243,7 @@ def _invite(stage: Stage) -> None:
     base = f"http://127.0.0.1:{stage.status}"
     print(f'\nPaste into another shell:\n\n  export {exports}\n  {sys.executable} -c "{_CLIENT}"\n')
     print(f"Status: {base}/status   Metrics: {base}/metrics   Ready: {base}/readyz")
-    print(
-        f"\nSessions live {LIFE} s here, the token rotates every {ROTATION:.0f} s. Ctrl-C ends it.\n",
-        flush=True,
-    )
+    print(f"\nSessions live {LIFE} s here, the token rotates every {ROTATION:.0f} s. Ctrl-C ends it.\n", flush=True)
 
 
 def _say(what: str, words: str) -> None:

@@ -48,9 +48,7 @@ class Endpoint:
     ) -> None:
         self._targets = tuple(targets)
         doors = {t.name: Door(target=t.name, token=tokens[t.name] if tokens else None) for t in targets}
-        self._doors = {f"{PATH}/{name}": door for name, door in doors.items()} | {
-            PATH: doors[targets[0].name]
-        }
+        self._doors = {f"{PATH}/{name}": door for name, door in doors.items()} | {PATH: doors[targets[0].name]}
         self._clock = clock
         self._meter = meter
         self._patience = patience

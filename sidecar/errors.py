@@ -102,9 +102,7 @@ class HopError(SidecarError):
     `date` is STS's own time in Unix seconds where it answered at all; `hint` is our sentence on what to look at.
     """
 
-    def __init__(
-        self, code: str, *, hint: str = "", request_id: str | None = None, date: float | None = None
-    ) -> None:
+    def __init__(self, code: str, *, hint: str = "", request_id: str | None = None, date: float | None = None) -> None:
         super().__init__(code, hint, request_id)
         self.code = code
         self.hint = hint

@@ -42,9 +42,7 @@ def render(fields: Document, form: Form) -> str:
             renamed = {"SessionToken" if name == "Token" else name: value for name, value in fields.items()}
             return json.dumps({"Version": 1, **renamed}, indent=2)
         case Form.ENV:
-            return "\n".join(
-                f"export {name}={shlex.quote(fields[field])}" for name, field in _VARIABLES.items()
-            )
+            return "\n".join(f"export {name}={shlex.quote(fields[field])}" for name, field in _VARIABLES.items())
 
 
 # The names that `aws configure export-credentials --format env` prints.

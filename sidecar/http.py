@@ -149,17 +149,7 @@ class Server:
 
 
 class _Connection(asyncio.BufferedProtocol):
-    __slots__ = (
-        "_loop",
-        "_parser",
-        "_received",
-        "_server",
-        "_spare",
-        "_state",
-        "_task",
-        "_transport",
-        "deadline",
-    )
+    __slots__ = ("_loop", "_parser", "_received", "_server", "_spare", "_state", "_task", "_transport", "deadline")
 
     _transport: asyncio.Transport
 
@@ -331,9 +321,7 @@ def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, bool]:
     if message.version not in ((1, 0), (1, 1)):
         raise ValueError("version")
     # HTTP/1.0 has no agreed way to keep a connection.
-    is_last = (
-        message.should_close or message.upgrade or payload is not EMPTY_PAYLOAD or message.version < (1, 1)
-    )
+    is_last = message.should_close or message.upgrade or payload is not EMPTY_PAYLOAD or message.version < (1, 1)
     headers: dict[str, str] = {}
     for name, value in message.headers.items():
         name = name.lower()

@@ -108,9 +108,7 @@ def _of_life(event: Started | Listening | RefreshAsked | Stopping) -> Line:
             message = f"{face} on {', '.join(addresses)}"
             return Line(level=logging.INFO, message=message, facts={"face": face, "addresses": addresses})
         case RefreshAsked(granted=granted):
-            message = (
-                "refresh asked for" if granted else "refresh asked for again within ten seconds: not granted"
-            )
+            message = "refresh asked for" if granted else "refresh asked for again within ten seconds: not granted"
             return Line(level=logging.INFO, message=message, facts={"granted": granted})
         case Stopping(drain=drain):
             message = f"stopping; serving on for {drain:g} s" if drain else "stopping"
@@ -131,17 +129,13 @@ def _of_hop(event: HopSucceeded | HopFailed) -> Line:
     claims = f" ({event.claims})" if event.claims else ""
     message = f"{place} to {event.hop.role} failed: {event.failure.code}: {event.failure.hint}{claims}"
     level = logging.DEBUG if event.repeated else logging.WARNING
-    return Line(
-        level=level, message=f"{message}; next attempt in {event.retry_in:.0f} s", facts=_known(facts)
-    )
+    return Line(level=level, message=f"{message}; next attempt in {event.retry_in:.0f} s", facts=_known(facts))
 
 
 def _of_token(event: TokenRead | TokenFailed) -> Line:
     if isinstance(event, TokenFailed):
         message = f"projected token {event.path} is {event.reason}: {event.detail}"
-        return Line(
-            level=logging.WARNING, message=message, facts={"path": event.path, "reason": event.reason}
-        )
+        return Line(level=logging.WARNING, message=message, facts={"path": event.path, "reason": event.reason})
     verb = "rotated" if event.rotated else "read"
     until = datetime.fromtimestamp(event.expiration, UTC).isoformat()
     message = f"projected token {verb}: {event.subject} for {', '.join(event.audience)}, until {until}"
@@ -154,14 +148,10 @@ def _of_skew(event: Skewed) -> Line:
     if not event.severity:
         return Line(level=logging.INFO, message="the node's clock agrees with STS again", facts=facts)
     side = "behind" if event.seconds > 0 else "ahead of"
-    message = (
-        f"the node's clock is {abs(event.seconds):.0f} s {side} STS's: mend the node's time synchronisation"
-    )
+    message = f"the node's clock is {abs(event.seconds):.0f} s {side} STS's: mend the node's time synchronisation"
     if event.severity == "cause":
         message += "; signatures fail at 300 s, and SDKs misjudge expirations"
-    return Line(
-        level=logging.ERROR if event.severity == "cause" else logging.WARNING, message=message, facts=facts
-    )
+    return Line(level=logging.ERROR if event.severity == "cause" else logging.WARNING, message=message, facts=facts)
 
 
 def _of_state(event: StateRestored | StateIgnored) -> Line:

@@ -78,14 +78,10 @@ def _defined(name: str, meaning: str, *labels: str) -> Definition:
 
 
 EXPIRATION = _defined(
-    "credentials_expiration_timestamp_seconds",
-    "When the served credentials expire; 0 before the first.",
-    "target",
+    "credentials_expiration_timestamp_seconds", "When the served credentials expire; 0 before the first.", "target"
 )
 REFRESHED = _defined(
-    "credentials_refreshed_timestamp_seconds",
-    "When the served credentials arrived; 0 before the first.",
-    "target",
+    "credentials_refreshed_timestamp_seconds", "When the served credentials arrived; 0 before the first.", "target"
 )
 HOP_EXPIRATION = _defined(
     "hop_expiration_timestamp_seconds",
@@ -94,27 +90,20 @@ HOP_EXPIRATION = _defined(
     "hop",
 )
 TOKEN_EXPIRATION = _defined(
-    "token_expiration_timestamp_seconds",
-    "When the projected token expires, the earliest of several; 0 without one.",
+    "token_expiration_timestamp_seconds", "When the projected token expires, the earliest of several; 0 without one."
 )
-PHASE = _defined(
-    "phase", "1 for the phase that a target is in: empty, fresh, stale or expired.", "target", "phase"
-)
+PHASE = _defined("phase", "1 for the phase that a target is in: empty, fresh, stale or expired.", "target", "phase")
 FAILURES = _defined(
     "consecutive_failures", "Failures since the last success of the hop that keeps a target back.", "target"
 )
-SKEW = _defined(
-    "clock_skew_seconds", "How far STS's clock is ahead of the node's; 0 before STS has answered."
-)
+SKEW = _defined("clock_skew_seconds", "How far STS's clock is ahead of the node's; 0 before STS has answered.")
 PACKED = _defined(
     "packed_policy_ratio", "Share of the space for session policy and tags that is used.", "target", "hop"
 )
 BUILD = _defined("build_info", "1, with the version of the sidecar.", "version")
 ROTATIONS = _defined("token_rotations_total", "Projected tokens that replaced another.")
 TOKEN_ERRORS = _defined("token_errors_total", "Looks at the token file that found a new trouble.", "reason")
-REFRESHES = _defined(
-    "refreshes_total", "Attempts to refresh a target, by how they ended.", "target", "outcome"
-)
+REFRESHES = _defined("refreshes_total", "Attempts to refresh a target, by how they ended.", "target", "outcome")
 HOP_FAILURES = _defined("hop_failures_total", "Failed attempts at a hop, by code.", "target", "hop", "code")
 HOP_SECONDS = _defined("hop_duration_seconds", "How long STS took for a hop.", "hop")
 STS_CALLS = _defined("sts_calls_total", "Calls made to STS.", "hop", "region")
@@ -270,13 +259,9 @@ class _Held(Collector):
         yield _gauge(EXPIRATION, [((t.name,), _expires(reading, t.hop)) for t in self._targets])
         yield _gauge(REFRESHED, [((t.name,), _refreshed(reading, t.hop)) for t in self._targets])
         yield _gauge(HOP_EXPIRATION, [(place, _expires(reading, hop)) for place, hop in self._places()])
-        yield _gauge(
-            PACKED, [(place, self._counted.packed.get(hop, 0) / 100) for place, hop in self._places()]
-        )
+        yield _gauge(PACKED, [(place, self._counted.packed.get(hop, 0) / 100) for place, hop in self._places()])
         yield _gauge(FAILURES, [((t.name,), _failures(reading, t)) for t in self._targets])
-        yield _gauge(
-            PHASE, [((t.name, p), float(_phase(reading, t) is p)) for t in self._targets for p in Phase]
-        )
+        yield _gauge(PHASE, [((t.name, p), float(_phase(reading, t) is p)) for t in self._targets for p in Phase])
 
     def _places(self) -> Iterator[tuple[tuple[str, str], Hop]]:
         for target in self._targets:

@@ -11,12 +11,8 @@ from typing import Self
 
 # `aws`, `aws-cn`, `aws-us-gov`, the isolated ones and the European sovereign one all follow this form.
 _PARTITION = r"aws(?:-[a-z]+)*"
-_ROLE = re.compile(
-    rf"arn:({_PARTITION}):iam::(\d{{12}}):role/((?:[\x21-\x7e]+/)?[\w+=,.@-]{{1,64}})", re.ASCII
-)
-_ASSUMED = re.compile(
-    rf"arn:({_PARTITION}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII
-)
+_ROLE = re.compile(rf"arn:({_PARTITION}):iam::(\d{{12}}):role/((?:[\x21-\x7e]+/)?[\w+=,.@-]{{1,64}})", re.ASCII)
+_ASSUMED = re.compile(rf"arn:({_PARTITION}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII)
 
 
 class Secret:

@@ -18,13 +18,7 @@ _LINE = 512
 
 
 def probe(
-    host: str,
-    port: int,
-    path: str,
-    *,
-    seconds: float,
-    clock: Callable[[], float],
-    sleep: Callable[[float], None],
+    host: str, port: int, path: str, *, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
 ) -> bool:
     """Whether `path` on the status listener answers 200 within `seconds`; `host` is a literal address or a name."""
     deadline = clock() + seconds

@@ -44,10 +44,7 @@ _FOREIGN: tuple[tuple[tuple[str, ...], str], ...] = (
         "static keys are not used: the chain begins with the projected token",
     ),
     (("credential_process",), "programs are never run for credentials"),
-    (
-        ("credential_source",),
-        "the chain begins with the projected token, not with the credentials of a machine",
-    ),
+    (("credential_source",), "the chain begins with the projected token, not with the credentials of a machine"),
     (("mfa_serial",), "nobody is there to type an MFA code"),
     (
         ("sso_session", "sso_start_url", "sso_account_id", "sso_role_name", "login_session"),
@@ -303,9 +300,7 @@ def _line_of(error: object) -> str:
     """Where a parser stopped, without what stands there: that may be a key."""
     errors = getattr(error, "errors", None)
     line = errors[0][0] if errors else getattr(error, "lineno", None)
-    return (
-        f": line {line} cannot be understood" if line else ": an indented block must be lines of key = value"
-    )
+    return f": line {line} cannot be understood" if line else ": an indented block must be lines of key = value"
 
 
 def _expanded(path: str, environ: Mapping[str, str]) -> str:

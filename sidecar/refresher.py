@@ -15,16 +15,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
-from sidecar.events import (
-    HopFailed,
-    HopSucceeded,
-    Observe,
-    PhaseChanged,
-    RefreshAsked,
-    Skewed,
-    TokenFailed,
-    TokenRead,
-)
+from sidecar.events import HopFailed, HopSucceeded, Observe, PhaseChanged, RefreshAsked, Skewed, TokenFailed, TokenRead
 from sidecar.ledger import Ledger, next_call, region, wake
 from sidecar.model import Failure, Hop, Kind, Phase, Target, Token
 from sidecar.remedies import remedy
@@ -171,9 +162,7 @@ class Refresher:
         where = region(self.ledger.of(hop).schedule, hop.regions)
         if hop.source is None:
             token = self._token(_token_file(hop))
-            return Call(
-                hop=hop, region=where, session_name=hop.session_name or token.session_name, token=token.value
-            )
+            return Call(hop=hop, region=where, session_name=hop.session_name or token.session_name, token=token.value)
         source = self.ledger.of(hop.source).session
         if source is None:
             raise RuntimeError(f"hop {hop.position} was called without a source session")
@@ -210,9 +199,7 @@ class Refresher:
         self, hop: Hop, targets: tuple[str, ...], where: str, sent: float, grant: Grant, lifetime: float
     ) -> None:
         now = self._clock()
-        self.ledger = self.ledger.succeeded(
-            hop, grant.session, lifetime=lifetime, now=now, chance=self._chance()
-        )
+        self.ledger = self.ledger.succeeded(hop, grant.session, lifetime=lifetime, now=now, chance=self._chance())
         self._publish(self.ledger)
         self._observe(
             HopSucceeded(
@@ -269,18 +256,14 @@ class Refresher:
             if after is not before:
                 self._phases[target.name] = after
                 remaining = schedule.expiration - now
-                self._observe(
-                    PhaseChanged(target=target.name, before=before, after=after, remaining=remaining)
-                )
+                self._observe(PhaseChanged(target=target.name, before=before, after=after, remaining=remaining))
 
     def _note_date(self, date: float | None, sent: float) -> None:
         if date is None:
             return
         self._offset = date - sent
         seconds = date - self._wall()
-        severity = (
-            "cause" if abs(seconds) >= SKEW_CAUSE else "warning" if abs(seconds) >= SKEW_WARNING else ""
-        )
+        severity = "cause" if abs(seconds) >= SKEW_CAUSE else "warning" if abs(seconds) >= SKEW_WARNING else ""
         if severity != self._skewed:
             self._skewed = severity
             self._observe(Skewed(seconds=seconds, severity=severity))
@@ -307,13 +290,9 @@ def _token_read(path: str, token: Token, *, rotated: bool) -> TokenRead:
 def _checked(hop: Hop, grant: Grant, lifetime: float) -> float:
     """The life that is left of what was granted, if it is what was asked for and worth having."""
     if not grant.session.identity.is_of(hop.role):
-        raise HopUnavailable(
-            "WrongIdentity", hint=remedy("WrongIdentity", hop.position), request_id=grant.request_id
-        )
+        raise HopUnavailable("WrongIdentity", hint=remedy("WrongIdentity", hop.position), request_id=grant.request_id)
     if lifetime < SHORTEST:
-        raise HopUnavailable(
-            "ShortSession", hint=remedy("ShortSession", hop.position), request_id=grant.request_id
-        )
+        raise HopUnavailable("ShortSession", hint=remedy("ShortSession", hop.position), request_id=grant.request_id)
     return lifetime
 
 

@@ -69,8 +69,7 @@ def duration(text: str) -> int:
     seconds = int(text)
     if not SHORTEST <= seconds <= LONGEST:
         raise Illegal(
-            f"STS grants sessions of {SHORTEST} to {LONGEST} seconds",
-            f"Write {SHORTEST} to {CHAINED_LONGEST}.",
+            f"STS grants sessions of {SHORTEST} to {LONGEST} seconds", f"Write {SHORTEST} to {CHAINED_LONGEST}."
         )
     return seconds
 
@@ -79,8 +78,7 @@ def session_name(text: str) -> str:
     """A role session name: 2 to 64 of `[\\w+=,.@-]`, so neither `:` nor `/`."""
     if not _NAME.fullmatch(text):
         raise Illegal(
-            "not a legal role session name",
-            f"{_NAME_FORM}, or leave it out for <namespace>.<pod> of the token.",
+            "not a legal role session name", f"{_NAME_FORM}, or leave it out for <namespace>.<pod> of the token."
         )
     return text
 
@@ -129,9 +127,7 @@ def policy(text: str) -> str:
     try:
         document = json.loads(text)
     except ValueError as error:
-        raise Illegal(
-            f"not JSON: {error}", "Write the policy document itself, not its name or file."
-        ) from None
+        raise Illegal(f"not JSON: {error}", "Write the policy document itself, not its name or file.") from None
     if not isinstance(document, dict) or not _POLICY_TEXT.fullmatch(text):
         raise Illegal("not a policy document", 'Write {"Version": "2012-10-17", "Statement": [...]}.')
     return text
@@ -142,9 +138,7 @@ def policy_arns(text: str) -> tuple[str, ...]:
     arns = items(text)
     for arn in arns:
         if not _POLICY_ARN.fullmatch(arn) or len(arn) > POLICY_LENGTH:
-            raise Illegal(
-                f"{arn!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME."
-            )
+            raise Illegal(f"{arn!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME.")
     if len(arns) > MOST_POLICY_ARNS:
         raise Illegal(f"{len(arns)} policies, and STS takes {MOST_POLICY_ARNS}", "Leave some out.")
     return arns
@@ -227,8 +221,7 @@ def _tag(part: str) -> tuple[str, str]:
     _check_tag_key(key)
     if not _TAG_VALUE.fullmatch(value):
         raise Illegal(
-            f"the value of tag {key!r} is not legal",
-            "Write up to 256 letters, digits, spaces and [_.:/=+@-].",
+            f"the value of tag {key!r} is not legal", "Write up to 256 letters, digits, spaces and [_.:/=+@-]."
         )
     return key, value
 
@@ -245,9 +238,7 @@ def _distinct(names: tuple[str, ...], what: str) -> None:
     seen: set[str] = set()
     for name in names:
         if name.lower() in seen:
-            raise Illegal(
-                f"the {what} {name!r} is given twice", "Leave one out; upper and lower case are the same."
-            )
+            raise Illegal(f"the {what} {name!r} is given twice", "Leave one out; upper and lower case are the same.")
         seen.add(name.lower())
 
 

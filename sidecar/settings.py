@@ -63,9 +63,7 @@ def _address(value: str) -> Address:
     host, colon, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not colon or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _LAST_PORT:
-        raise Illegal(
-            "not an address and a port", "Write for instance 127.0.0.1:9911 (the port is 0 to 65535)."
-        )
+        raise Illegal("not an address and a port", "Write for instance 127.0.0.1:9911 (the port is 0 to 65535).")
     try:
         return Address(host=host if host == "*" else str(ip_address(host)), port=int(port))
     except ValueError:
@@ -263,11 +261,7 @@ CA_BUNDLE = Setting(
     has_flag=False,
 )
 FIPS = Setting(
-    name="AWS_USE_FIPS_ENDPOINT",
-    group=Group.STS,
-    meaning="`true` asks STS's FIPS endpoint",
-    parse=str,
-    has_flag=False,
+    name="AWS_USE_FIPS_ENDPOINT", group=Group.STS, meaning="`true` asks STS's FIPS endpoint", parse=str, has_flag=False
 )
 DUAL_STACK = Setting(
     name="AWS_USE_DUALSTACK_ENDPOINT",
@@ -318,11 +312,7 @@ STATE_DIR = Setting(
     parse=str,
 )
 DRAIN = Setting(
-    name="SIDECAR_DRAIN",
-    group=Group.PROCESS,
-    meaning="seconds of serving after SIGTERM",
-    parse=drain,
-    default="0",
+    name="SIDECAR_DRAIN", group=Group.PROCESS, meaning="seconds of serving after SIGTERM", parse=drain, default="0"
 )
 LOG_LEVEL = Setting(
     name="SIDECAR_LOG_LEVEL",

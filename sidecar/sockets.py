@@ -27,8 +27,7 @@ def bind_loopback(host: str, port: int, *, setting: str, source: str) -> list[so
     """One socket on a literal address of 127.0.0.0/8 or on ::1; port 0 is any free one."""
     if not ip_address(host).is_loopback:
         raise _problem(host, port, setting, source)(
-            "credentials are served on loopback only",
-            "Use 127.0.0.1 or ::1: the containers of a pod share it.",
+            "credentials are served on loopback only", "Use 127.0.0.1 or ::1: the containers of a pod share it."
         )
     return _translated(lambda: [_bound(host, port)], host, port, setting, source)
 
@@ -38,9 +37,7 @@ def bind_any(host: str, port: int, *, setting: str, source: str) -> list[socket.
 
     Port 0 is any free one, the same for both families.
     """
-    return _translated(
-        lambda: _everywhere(port) if host == "*" else [_bound(host, port)], host, port, setting, source
-    )
+    return _translated(lambda: _everywhere(port) if host == "*" else [_bound(host, port)], host, port, setting, source)
 
 
 def _translated(

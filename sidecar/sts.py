@@ -22,26 +22,12 @@ from aiobotocore.credentials import AioCredentials
 from aiobotocore.session import AioSession
 from aiohttp import ClientError as HttpError
 from botocore.credentials import ReadOnlyCredentials
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectTimeoutError,
-    ParamValidationError,
-    ReadTimeoutError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ParamValidationError, ReadTimeoutError
 from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from sidecar import __version__
-from sidecar.errors import (
-    HopDenied,
-    HopError,
-    HopUnavailable,
-    SidecarError,
-    SourceGone,
-    TokenError,
-    TokenTrouble,
-)
+from sidecar.errors import HopDenied, HopError, HopUnavailable, SidecarError, SourceGone, TokenError, TokenTrouble
 from sidecar.model import Credentials, Hop, Identity, Secret, Session
 from sidecar.remedies import remedy
 
@@ -216,11 +202,7 @@ def _partition(rules: Mapping[str, Any]) -> dict[str, Any]:
         "partition": rules["id"],
         "dnsSuffix": rules["outputs"]["dnsSuffix"],
         "regionRegex": rules["regionRegex"],
-        "defaults": {
-            "hostname": "{service}.{region}.{dnsSuffix}",
-            "protocols": ["https"],
-            "signatureVersions": ["v4"],
-        },
+        "defaults": {"hostname": "{service}.{region}.{dnsSuffix}", "protocols": ["https"], "signatureVersions": ["v4"]},
         "regions": {},
         "services": {},
     }

@@ -52,9 +52,7 @@ def session_name(claims: Mapping[str, Any]) -> str:
     """
     kubernetes = _mapping(claims.get("kubernetes.io"))
     namespace = kubernetes.get("namespace")
-    who = _mapping(kubernetes.get("pod")).get("name") or _mapping(kubernetes.get("serviceaccount")).get(
-        "name"
-    )
+    who = _mapping(kubernetes.get("pod")).get("name") or _mapping(kubernetes.get("serviceaccount")).get("name")
     name = f"{namespace}.{who}" if namespace and who else str(claims["sub"])
     return _legal(name)
 

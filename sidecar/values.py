@@ -103,9 +103,7 @@ class Origin:
 
     def problem(self, wrong: str, remedy: str) -> Problem:
         """The problem with what was given here."""
-        return Problem(
-            setting=self.setting.name, value=self.shown, source=self.where, wrong=wrong, remedy=remedy
-        )
+        return Problem(setting=self.setting.name, value=self.shown, source=self.where, wrong=wrong, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,10 +173,6 @@ def _unknown(environ: Mapping[str, str], known: Sequence[str]) -> Iterator[Probl
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
             near = get_close_matches(name, known, n=1)
-            remedy = (
-                f"Did you mean {near[0]}?" if near else "See `credential-sidecar run --help` for the names."
-            )
+            remedy = f"Did you mean {near[0]}?" if near else "See `credential-sidecar run --help` for the names."
             # Its value is not shown: it may be a secret under a misspelt name.
-            yield Problem(
-                setting=name, value=None, source="environment", wrong="no such setting", remedy=remedy
-            )
+            yield Problem(setting=name, value=None, source="environment", wrong="no such setting", remedy=remedy)

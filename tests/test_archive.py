@@ -39,9 +39,7 @@ def changed(path: list[str], value: object) -> bytes:
     now=st.floats(0, 1e8),
     chance=st.floats(0, 1, exclude_max=True),
 )
-def test_held_sessions_come_back_with_the_due_they_had(
-    length: int, lifetime: float, now: float, chance: float
-) -> None:
+def test_held_sessions_come_back_with_the_due_they_had(length: int, lifetime: float, now: float, chance: float) -> None:
     walked = chain(length)
     before = held(*walked.chain, now=now, lifetime=lifetime, chance=chance)
     after, written = load(dump(before, BOOT), [target(last=walked)], BOOT, now)

@@ -17,11 +17,7 @@ from sidecar.errors import (
 )
 
 PROBLEM = Problem(
-    setting="SIDECAR_DURATION",
-    value="899",
-    source="environment",
-    wrong="below 900",
-    remedy="Say 900 or more.",
+    setting="SIDECAR_DURATION", value="899", source="environment", wrong="below 900", remedy="Say 900 or more."
 )
 
 

@@ -156,9 +156,7 @@ OVERSIZED = {
 
 
 @pytest.mark.parametrize("raw", MALFORMED.values(), ids=MALFORMED)
-async def test_d10_malformed_request_gets_json_and_a_close(
-    raw: bytes, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_d10_malformed_request_gets_json_and_a_close(raw: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(hello) as served:
         response = await ask(served.port, raw)
         assert (response.status, response.code) == (400, "BadRequest")
@@ -452,9 +450,7 @@ def test_d20_whatever_is_sent_gets_well_formed_answers_and_a_close(raws: list[tu
 
 def _is_well_formed(received: bytes, raw: bytes) -> None:
     while received:
-        is_of_head = received.startswith(HELLO.fields) and not received.split(b"\r\n\r\n", 1)[1].startswith(
-            b"{"
-        )
+        is_of_head = received.startswith(HELLO.fields) and not received.split(b"\r\n\r\n", 1)[1].startswith(b"{")
         if is_of_head:
             received = received.split(b"\r\n\r\n", 1)[1]
             continue

@@ -95,9 +95,7 @@ def test_what_is_no_role_is_called_by_what_it_is(text: str, words: str) -> None:
         (rules.regions, "eu-west-1,eu-west-1", "the region 'eu-west-1' is given twice"),
     ],
 )
-def test_what_sts_would_refuse_is_refused_first(
-    parse: Callable[[str], object], text: str, words: str
-) -> None:
+def test_what_sts_would_refuse_is_refused_first(parse: Callable[[str], object], text: str, words: str) -> None:
     with pytest.raises(Illegal, match=r".") as caught:
         parse(text)
     assert words in caught.value.wrong
@@ -116,10 +114,7 @@ def test_what_sts_would_refuse_is_refused_first(
         (rules.source_identity, "ledger@payments"),
         (rules.tags, ",".join(f"k{n}=v" for n in range(50))),
         (rules.policy, '{"Version": "2012-10-17", "Statement": []}'),
-        (
-            rules.policy_arns,
-            "arn:aws-cn:iam::aws:policy/ReadOnlyAccess,arn:aws-cn:iam::111122223333:policy/p/q",
-        ),
+        (rules.policy_arns, "arn:aws-cn:iam::aws:policy/ReadOnlyAccess,arn:aws-cn:iam::111122223333:policy/p/q"),
         (rules.region, "us-gov-west-1"),
         (rules.region, "eusc-de-east-1"),
     ],
@@ -145,9 +140,7 @@ def test_a_chained_hop_is_bound_to_one_hour_and_a_first_hop_is_not() -> None:
 @pytest.mark.parametrize(
     "changes", [{"external_id": "tenant"}, {"source_identity": "ledger"}, {"tags": (("team", "blue"),)}]
 )
-def test_a_hop_that_spends_the_token_carries_none_of_what_only_assume_role_takes(
-    changes: dict[str, object],
-) -> None:
+def test_a_hop_that_spends_the_token_carries_none_of_what_only_assume_role_takes(changes: dict[str, object]) -> None:
     ((field, wrong),) = map(broken, breaches(hop(ROLE_A, **changes)))
     assert [field] == [*changes]
     assert "AssumeRoleWithWebIdentity has no such parameter" in wrong

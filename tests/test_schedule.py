@@ -153,7 +153,5 @@ def test_a_spent_session_lapses_and_is_still_served() -> None:
 
 
 @pytest.mark.parametrize(("lifetime", "lapse"), [(HOUR, HOUR - LAPSE), (900, 600), (500, 250), (90, 45)])
-def test_a_source_lapses_five_minutes_before_its_end_and_not_before_its_due(
-    lifetime: float, lapse: float
-) -> None:
+def test_a_source_lapses_five_minutes_before_its_end_and_not_before_its_due(lifetime: float, lapse: float) -> None:
     assert Schedule().succeeded(lifetime=lifetime, now=0.0, chance=0.0).lapse == lapse

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,14 +16,6 @@ from sidecar.tokens import LONGEST
 from tests.builders import write_token
 
 FIX = "set securityContext.fsGroup on the pod to a group of the sidecar, or run it as the owner"
-# Reads as uid and gid 59911, which own nothing here, and tells what was found.
-_AS_ANOTHER = """
-import json, os, sys
-from sidecar.token_file import Reading, read
-os.setgroups([]); os.setgid(59911); os.setuid(59911)
-reading = read(sys.argv[1], Reading())
-print(json.dumps([reading.error.reason, reading.error.detail] if reading.error else None))
-"""
 
 
 def error_of(reading: Reading) -> TokenError:
@@ -31,23 +23,27 @@ def error_of(reading: Reading) -> TokenError:
     return reading.error
 
 
-def as_another(path: Path) -> list[str] | None:
-    """What another user finds at `path`."""
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """As a user whom modes bind: root becomes uid and gid 59911 for a while, anybody else stays who they are."""
     if os.geteuid() != 0:
-        pytest.skip("only root can become another user: run the tests as root to prove this one")
-    done = subprocess.run(
-        [sys.executable, "-c", _AS_ANOTHER, str(path)], capture_output=True, text=True, check=True, timeout=30
-    )
-    found: list[str] | None = json.loads(done.stdout)
-    return found
+        yield
+        return
+    os.setegid(59911)
+    os.seteuid(59911)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
 
 
 @pytest.fixture
-def open_path(tmp_path: Path) -> Path:
+def open_path() -> Iterator[Path]:
     """A token path whose directories every user may enter."""
-    for directory in (tmp_path, *tmp_path.parents[:2]):
-        directory.chmod(0o755)
-    return tmp_path / "token"
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder) / "token"
 
 
 @pytest.fixture
@@ -84,10 +80,7 @@ def test_a_swap_of_the_data_link_is_a_rotation(tmp_path: Path) -> None:
     (tmp_path / "..data_tmp").rename(tmp_path / "..data")
     second = read(str(path), first)
     assert second.is_news_after(first)
-    assert [reading.token.subject for reading in (first, second) if reading.token] == [
-        "subject-1",
-        "subject-2",
-    ]
+    assert [reading.token.subject for reading in (first, second) if reading.token] == ["subject-1", "subject-2"]
 
 
 def test_a_missing_file_says_to_project_it_here(path: Path) -> None:
@@ -108,26 +101,30 @@ def test_a_directory_in_its_place_is_unreadable(tmp_path: Path) -> None:
 
 def test_a_closed_file_names_uid_gid_mode_owner_and_the_fix(open_path: Path) -> None:
     write_token(open_path)
-    open_path.chmod(0o600)
-    assert as_another(open_path) == [
-        "unreadable",
-        f"uid 59911, gid 59911 may not read it: mode 0600, owner 0:0; {FIX}",
-    ]
+    open_path.chmod(0o040)
+    with unprivileged():
+        error = error_of(read(str(open_path), Reading()))
+        who = f"uid {os.geteuid()}, gid {os.getegid()}"
+    assert error.reason is TokenTrouble.UNREADABLE
+    owner = f"{os.getuid()}:{open_path.stat().st_gid}"
+    assert error.detail == f"{who} may not read it: mode 0040, owner {owner}; {FIX}"
 
 
 def test_a_closed_directory_above_the_file_is_named_as_such(open_path: Path) -> None:
     write_token(open_path)
+    open_path.parent.chmod(0o000)
+    with unprivileged():
+        error = error_of(read(str(open_path), Reading()))
     open_path.parent.chmod(0o700)
-    found = as_another(open_path)
-    assert found is not None
-    assert found[0] == "unreadable"
-    assert "a directory above it is closed" in found[1]
+    assert error.reason is TokenTrouble.UNREADABLE
+    assert "a directory above it is closed" in error.detail
 
 
 def test_a_file_that_all_may_read_is_read_by_another_user(open_path: Path) -> None:
     write_token(open_path)
     open_path.chmod(0o644)
-    assert as_another(open_path) is None
+    with unprivileged():
+        assert read(str(open_path), Reading()).error is None
 
 
 @pytest.mark.parametrize(

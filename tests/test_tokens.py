@@ -46,14 +46,7 @@ def test_a_token_tells_issuer_subject_audience_expiration_and_a_session_name(alg
 
 @pytest.mark.parametrize(
     ("said", "audience"),
-    [
-        ("one", ("one",)),
-        (["one", "two"], ("one", "two")),
-        (None, ()),
-        ([5, "one"], ("one",)),
-        (5, ()),
-        ({}, ()),
-    ],
+    [("one", ("one",)), (["one", "two"], ("one", "two")), (None, ()), ([5, "one"], ("one",)), (5, ()), ({}, ())],
 )
 def test_an_audience_is_one_string_or_a_list_of_them(said: object, audience: tuple[str, ...]) -> None:
     assert decode(encoded(_payload(aud=said)), PATH).audience == audience

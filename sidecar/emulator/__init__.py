@@ -15,16 +15,7 @@ from sidecar.emulator.faults import Fault
 from sidecar.emulator.kubelet import Kubelet
 from sidecar.emulator.oidc import Issuer
 from sidecar.emulator.server import Call, Emulator
-from sidecar.emulator.world import (
-    Account,
-    OidcProvider,
-    RoleArn,
-    RoleSpec,
-    World,
-    allow,
-    federated_trust,
-    guide_world,
-)
+from sidecar.emulator.world import Account, OidcProvider, RoleArn, RoleSpec, World, allow, federated_trust, guide_world
 
 __all__ = [
     "Account",

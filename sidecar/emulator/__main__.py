@@ -29,21 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sidecar.emulator", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
-    parser.add_argument(
-        "--mode", choices=("chained", "direct"), default="chained", help="which way of the guide"
-    )
+    parser.add_argument("--mode", choices=("chained", "direct"), default="chained", help="which way of the guide")
     parser.add_argument(
         "--issued-life", type=float, metavar="SECONDS", help="sessions live no longer than this (>= 90)"
     )
     parser.add_argument(
         "--rotate", type=float, metavar="SECONDS", help="project a new token this often (default: once)"
     )
-    parser.add_argument(
-        "--directory", type=Path, help="where the token is projected (default: a temporary directory)"
-    )
-    parser.add_argument(
-        "--proxy", action="store_true", help="be an HTTPS proxy for the public names of STS too"
-    )
+    parser.add_argument("--directory", type=Path, help="where the token is projected (default: a temporary directory)")
+    parser.add_argument("--proxy", action="store_true", help="be an HTTPS proxy for the public names of STS too")
     return parser
 
 

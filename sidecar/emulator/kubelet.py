@@ -25,9 +25,7 @@ from sidecar.emulator.oidc import Issuer
 if TYPE_CHECKING:
     from sidecar.emulator.server import Emulator
 
-_NAMES: Final = uuid.UUID(
-    "6ba7b812-9dad-11d1-80b4-00c04fd430c8"
-)  # RFC 4122's OID namespace: uids are stable by name
+_NAMES: Final = uuid.UUID("6ba7b812-9dad-11d1-80b4-00c04fd430c8")  # RFC 4122's OID namespace: uids are stable by name
 
 
 class Kubelet:

@@ -64,10 +64,7 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "AssumeRole": ("RoleArn", "RoleSessionName"),
     "AssumeRoleWithWebIdentity": ("RoleArn", "RoleSessionName", "WebIdentityToken"),
 }
-_ONLY_ASSUME_ROLE: Final = (
-    "ExternalId",
-    "SourceIdentity",
-)  # AssumeRoleWithWebIdentity has no such parameter: ignored
+_ONLY_ASSUME_ROLE: Final = ("ExternalId", "SourceIdentity")  # AssumeRoleWithWebIdentity has no such parameter: ignored
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +94,7 @@ def read(action: str, parameters: Parameters) -> Asked:
     _refuse_all([*_absent(action, given), *_texts(given), *_duration(parameters), *_tag_texts(tags)])
     arns = tuple(_members(parameters, "PolicyArns", ".arn"))
     if len(arns) > MAX_POLICY_ARNS:
-        _refuse_all(
-            [_violated("policyArns", "", f"Member must have length less than or equal to {MAX_POLICY_ARNS}")]
-        )
+        _refuse_all([_violated("policyArns", "", f"Member must have length less than or equal to {MAX_POLICY_ARNS}")])
     return Asked(
         role=_role(given["RoleArn"]),
         session_name=given["RoleSessionName"],
@@ -139,16 +134,8 @@ def packed_size(asked: Asked, tags: Mapping[str, str]) -> int | None:
     spent += sum(len((key + value).encode()) for key, value in tags.items()) / PACKED_TAG_BYTES
     percent = -(-spent * 100 // 1)
     if percent > 100:
-        what = (
-            "session policy and tags"
-            if asked.policy is not None and tags
-            else "session tags"
-            if tags
-            else "policy"
-        )
-        raise Refusal(
-            "PackedPolicyTooLarge", f"Packed size of {what} consumes {percent:.0f}% of allotted space."
-        )
+        what = "session policy and tags" if asked.policy is not None and tags else "session tags" if tags else "policy"
+        raise Refusal("PackedPolicyTooLarge", f"Packed size of {what} consumes {percent:.0f}% of allotted space.")
     return int(percent) or None
 
 
@@ -171,9 +158,7 @@ def _tag_texts(tags: list[tuple[str, str]]) -> Iterator[str]:
         yield _violated("tags", "", f"Member must have length less than or equal to {MAX_TAGS}")
     for number, (key, value) in enumerate(tags, 1):
         yield from (_violated(f"tags.{number}.member.key", key, what) for what in _TAG_KEY.violations(key))
-        yield from (
-            _violated(f"tags.{number}.member.value", value, what) for what in _TAG_VALUE.violations(value)
-        )
+        yield from (_violated(f"tags.{number}.member.value", value, what) for what in _TAG_VALUE.violations(value))
 
 
 def _duration(parameters: Parameters) -> Iterator[str]:
@@ -210,17 +195,13 @@ def _policy(text: str | None) -> Policy | None:
         policy: Policy = json.loads(text)
         check_identity(policy)
     except (PolicyError, ValueError) as wrong:
-        raise Refusal(
-            "MalformedPolicyDocument", f"The policy is not in the valid JSON format: {wrong}"
-        ) from None
+        raise Refusal("MalformedPolicyDocument", f"The policy is not in the valid JSON format: {wrong}") from None
     return policy
 
 
 def _source_identity(text: str | None) -> str | None:
     if text is not None and text.lower().startswith("aws:"):
-        raise Refusal(
-            "ValidationError", "sourceIdentity must not begin with the reserved prefix aws:"
-        )  # (ours)
+        raise Refusal("ValidationError", "sourceIdentity must not begin with the reserved prefix aws:")  # (ours)
     return text
 
 

@@ -18,9 +18,7 @@ from sidecar.emulator.world import OidcProvider
 
 ALGORITHM: Final = "RS256"  # what kube-apiserver signs service-account tokens with
 KEY_BITS: Final = 2048  # what EKS clusters publish
-_NOT_A_JWT: Final = (
-    "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
-)
+_NOT_A_JWT: Final = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)"
 
 
 @cache
@@ -87,12 +85,7 @@ class Issuer:
 
 
 # The times are judged below, by the emulator's clock and in AWS's words; the audience is the provider's to name.
-_SIGNATURE_ONLY: Final[Any] = {
-    "verify_exp": False,
-    "verify_nbf": False,
-    "verify_iat": False,
-    "verify_aud": False,
-}
+_SIGNATURE_ONLY: Final[Any] = {"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False}
 
 
 def read_claims(token: str) -> dict[str, Any]:

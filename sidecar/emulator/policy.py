@@ -131,9 +131,7 @@ def _listed(value: Any) -> Sequence[str]:
 
 @lru_cache(maxsize=4096)
 def _pattern(text: str) -> re.Pattern[str]:
-    parts = (
-        ".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", text)
-    )
+    parts = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", text))
     return re.compile("".join(parts), re.DOTALL)
 
 

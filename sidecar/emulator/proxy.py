@@ -25,9 +25,7 @@ from sidecar.emulator.hosts import lookup
 
 _CHUNK: Final = 65536
 _HEAD: Final = 8192  # bytes of a CONNECT request, headers included
-_VALIDITY: Final = timedelta(
-    days=3650
-)  # around the present: a test may set its clocks years ahead, OpenSSL's stays
+_VALIDITY: Final = timedelta(days=3650)  # around the present: a test may set its clocks years ahead, OpenSSL's stays
 
 
 class Authority:

@@ -38,10 +38,7 @@ COMMON: Final[Mapping[str, tuple[int, str]]] = {
     "MissingAuthenticationToken": (403, _QUERY),
     "ServiceUnavailable": (503, _QUERY),
     "SignatureDoesNotMatch": (403, "aws/aws-cli#6676, quoted from STS"),
-    "Throttling": (
-        400,
-        "STS API reference, Common Error Types (ThrottlingException); botocore's retry table has both",
-    ),
+    "Throttling": (400, "STS API reference, Common Error Types (ThrottlingException); botocore's retry table has both"),
     "ValidationError": (400, _QUERY),
 }
 

@@ -178,11 +178,7 @@ class Emulator:
         self.calls.append(
             Call(
                 action=action,
-                hop=1
-                if action == "AssumeRoleWithWebIdentity"
-                else None
-                if signer is None
-                else signer.hop + 1,
+                hop=1 if action == "AssumeRoleWithWebIdentity" else None if signer is None else signer.hop + 1,
                 role_arn=parameters.get("RoleArn"),
                 session_name=parameters.get("RoleSessionName"),
                 duration=wire.integer(parameters, "DurationSeconds"),
@@ -205,9 +201,7 @@ class Emulator:
         self.fault = fault.spent()
         return fault
 
-    def _case(
-        self, http: HttpRequest, host: StsHost | None, parameters: Mapping[str, str], fault: Fault
-    ) -> Case:
+    def _case(self, http: HttpRequest, host: StsHost | None, parameters: Mapping[str, str], fault: Fault) -> Case:
         def lifetime(asked: int) -> float:
             if fault.kind is Kind.LIFETIME:
                 return fault.seconds
@@ -249,9 +243,7 @@ class Emulator:
             return await self._dribble(request, reply, headers)
         return web.Response(status=reply.status, body=reply.body, headers=headers)
 
-    async def _dribble(
-        self, request: web.Request, reply: _Reply, headers: dict[str, str]
-    ) -> web.StreamResponse:
+    async def _dribble(self, request: web.Request, reply: _Reply, headers: dict[str, str]) -> web.StreamResponse:
         response = web.StreamResponse(status=reply.status, headers=headers)
         response.content_length = len(reply.body)
         await response.prepare(request)

@@ -11,12 +11,8 @@ from typing import Final
 from sidecar.emulator.policy import Policy
 from sidecar.emulator.world import RoleArn
 
-MAX_SESSIONS: Final = (
-    20_000  # about 40 MB: a bound for a server that runs for days, far above what one test asks for
-)
-RETENTION: Final = (
-    86_400.0  # seconds an expired session is remembered, so that its use says "expired", not "unknown"
-)
+MAX_SESSIONS: Final = 20_000  # about 40 MB: a bound for a server that runs for days, far above what one test asks for
+RETENTION: Final = 86_400.0  # seconds an expired session is remembered, so that its use says "expired", not "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +60,7 @@ class Keys:
     def draw(cls, entropy: Callable[[int], bytes]) -> Keys:
         """New keys from `entropy(count)` random bytes; a session token of 720 characters."""
         access_key_id = "ASIA" + base64.b32encode(entropy(10)).decode()
-        return cls(
-            access_key_id, base64.b64encode(entropy(30)).decode(), base64.b64encode(entropy(540)).decode()
-        )
+        return cls(access_key_id, base64.b64encode(entropy(30)).decode(), base64.b64encode(entropy(540)).decode())
 
 
 class Vault:

@@ -62,8 +62,7 @@ class Signature:
         found = _AUTHORIZATION.fullmatch(header)
         if found is None:
             raise Refusal(
-                "IncompleteSignature",
-                "Authorization header requires 'Credential', 'SignedHeaders', 'Signature'",
+                "IncompleteSignature", "Authorization header requires 'Credential', 'SignedHeaders', 'Signature'"
             )
         return cls(**found.groupdict())
 
@@ -115,17 +114,13 @@ def _check_date(stamp: str, now: float) -> None:
         raise Refusal("SignatureDoesNotMatch", f"Signature expired: {stamp} is now earlier than {bound}")
     if signed > now + TOLERANCE:
         bound = f"{_stamp(now + TOLERANCE)} ({_stamp(now)} + 5 min.)"
-        raise Refusal(
-            "SignatureDoesNotMatch", f"Signature not yet current: {stamp} is still later than {bound}"
-        )
+        raise Refusal("SignatureDoesNotMatch", f"Signature not yet current: {stamp} is still later than {bound}")
 
 
 def _canonical(request: HttpRequest, signed: str) -> str:
     pairs = sorted(parse_qsl(request.query, keep_blank_values=True))
     query = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)
-    headers = "".join(
-        f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.split(";")
-    )
+    headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.split(";"))
     digest = hashlib.sha256(request.body).hexdigest()
     return "\n".join((request.method, request.path, query, headers, signed, digest))
 

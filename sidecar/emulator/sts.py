@@ -22,12 +22,8 @@ from sidecar.emulator.signature import HttpRequest, Signature
 from sidecar.emulator.world import RoleSpec, World, bare
 
 VERSION: Final = "2011-06-15"
-CHAINING_CAP: Final = (
-    3600  # seconds; AssumeRole.DurationSeconds: "role chaining limits ... to a maximum of one hour"
-)
-_TAGS_CLAIM: Final = (
-    "https://aws.amazon.com/tags"  # IAM guide, Passing session tags using AssumeRoleWithWebIdentity
-)
+CHAINING_CAP: Final = 3600  # seconds; AssumeRole.DurationSeconds: "role chaining limits ... to a maximum of one hour"
+_TAGS_CLAIM: Final = "https://aws.amazon.com/tags"  # IAM guide, Passing session tags using AssumeRoleWithWebIdentity
 _SOURCE_IDENTITY_CLAIM: Final = "https://aws.amazon.com/source_identity"
 _NO_KEY: Final = (
     "Couldn't retrieve verification key from your identity provider,  "
@@ -106,13 +102,9 @@ def _assume_role_with_web_identity(case: Case) -> Granted:
             raise Refusal("AccessDenied", f"Not authorized to perform {action}")
     assert role is not None
     packed = _final_checks(asked, role, tags)
-    session = _issue(
-        case, asked, role, hop=1, tags=tags, transitive=transitive, source_identity=source_identity
-    )
+    session = _issue(case, asked, role, hop=1, tags=tags, transitive=transitive, source_identity=source_identity)
     audience = _audiences(claims)[0]
-    return Granted(
-        session=session, packed_size=packed, subject=claims["sub"], audience=audience, provider=provider
-    )
+    return Granted(session=session, packed_size=packed, subject=claims["sub"], audience=audience, provider=provider)
 
 
 def _assume_role(case: Case) -> Granted:
@@ -135,13 +127,7 @@ def _assume_role(case: Case) -> Granted:
     assert role is not None
     packed = _final_checks(asked, role, tags)
     session = _issue(
-        case,
-        asked,
-        role,
-        hop=caller.hop + 1,
-        tags=tags,
-        transitive=transitive,
-        source_identity=source_identity,
+        case, asked, role, hop=caller.hop + 1, tags=tags, transitive=transitive, source_identity=source_identity
     )
     return Granted(session=session, packed_size=packed)
 
@@ -162,9 +148,7 @@ def _authenticate(case: Case) -> RoleSession:
     if session is None or token != session.session_token or case.world.role(str(session.role)) is None:
         raise Refusal("InvalidClientTokenId", "The security token included in the request is invalid.")
     partition = partition_of(signature.region)
-    if partition != session.role.partition or (
-        case.host is not None and signature.region != case.host.region
-    ):
+    if partition != session.role.partition or (case.host is not None and signature.region != case.host.region):
         raise Refusal("SignatureDoesNotMatch", "Credential should be scoped to a valid region.")
     signature.verify(case.http, session, case.now)
     return session
@@ -199,9 +183,7 @@ def _actions(action: str, tags: Mapping[str, str], source_identity: str | None) 
 def _inherit_tags(caller: RoleSession, asked: Asked) -> tuple[dict[str, str], frozenset[str]]:
     inherited = caller.inherited_tags
     if {key.casefold() for key in inherited} & {key.casefold() for key in asked.tags}:
-        raise Refusal(
-            "ValidationError", "A requested tag has the key of an inherited transitive tag."
-        )  # (ours)
+        raise Refusal("ValidationError", "A requested tag has the key of an inherited transitive tag.")  # (ours)
     return {**inherited, **asked.tags}, frozenset(inherited) | asked.transitive_tags
 
 
@@ -269,8 +251,7 @@ def _denied(caller: RoleSession, action: str, asked: Asked) -> Refusal:
 def _final_checks(asked: Asked, role: RoleSpec, tags: Mapping[str, str]) -> int | None:
     if asked.duration > role.max_session_duration:
         raise Refusal(
-            "ValidationError",
-            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+            "ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role."
         )
     return limits.packed_size(asked, tags)
 

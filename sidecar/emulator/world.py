@@ -113,13 +113,7 @@ class World:
     def provider(self, account: str, issuer: str) -> OidcProvider | None:
         """The provider for `issuer` in `account`, or None."""
         return next(
-            (
-                one
-                for held in self.accounts
-                if held.id == account
-                for one in held.providers
-                if one.issuer == issuer
-            ),
+            (one for held in self.accounts if held.id == account for one in held.providers if one.issuer == issuer),
             None,
         )
 
@@ -153,9 +147,7 @@ def allow(action: str, **elements: object) -> Policy:
 def federated_trust(provider: str, issuer: str, audience: str, subject: str) -> Policy:
     """A trust policy for one service account: the provider's ARN with `aud` and `sub` conditions."""
     wanted = {f"{bare(issuer)}:aud": audience, f"{bare(issuer)}:sub": subject}
-    return allow(
-        "sts:AssumeRoleWithWebIdentity", Principal={"Federated": provider}, Condition={"StringEquals": wanted}
-    )
+    return allow("sts:AssumeRoleWithWebIdentity", Principal={"Federated": provider}, Condition={"StringEquals": wanted})
 
 
 def guide_world(
@@ -183,9 +175,7 @@ def guide_world(
     data = allow("s3:GetObject", Resource=f"arn:{partition}:s3:::account-b-data/*")
     if mode == "direct":
         hosted = RoleSpec(arn=str(role_b), trust=trust, permissions=(data,))
-        return World(
-            accounts=(Account(id=ACCOUNT_A), Account(id=ACCOUNT_B, roles=(hosted,), providers=(provider,)))
-        )
+        return World(accounts=(Account(id=ACCOUNT_A), Account(id=ACCOUNT_B, roles=(hosted,), providers=(provider,))))
     onward = allow("sts:AssumeRole", Resource=str(role_b))
     source = RoleSpec(arn=str(role_a), trust=trust, permissions=(onward,))
     target = RoleSpec(
