@@ -1,7 +1,8 @@
 """The ledger as bytes and back: held sessions that outlive a restart of the sidecar. Pure; the file is `state`'s.
 
-Only sessions and their instants are written, never failures: a restarted sidecar begins without a backoff. A hop is
-known by a digest of all that shapes it, so a changed configuration finds nothing, and external ids stay out of the file.
+Only sessions and their instants are written, never failures: a restarted sidecar begins without a backoff. A hop
+is known by a digest of all that shapes it, so a changed configuration finds nothing, and external ids stay out of the
+file.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _INSTANTS = ("due", "refreshed", "expiration", "lapse")
 
 
 def dump(ledger: Ledger, boot: str) -> bytes:
-    """The sessions that `ledger` holds, as JSON with their secrets; `boot` names the boot whose clock the instants are of."""
+    """The sessions that `ledger` holds, as JSON with their secrets; `boot` names the boot whose clock is meant."""
     hops = {digest(hop): _written(held.schedule, held.session) for hop, held in ledger.held.items() if held.session}
     return json.dumps({"form": FORM, "boot": boot, "hops": hops}).encode()
 
