@@ -14,6 +14,7 @@ from sidecar.errors import (
     SourceGone,
     TokenError,
     TokenTrouble,
+    WalkError,
 )
 
 PROBLEM = Problem(
@@ -61,7 +62,13 @@ def test_a_hop_error_keeps_request_id_and_the_time_that_sts_told() -> None:
     assert (error.request_id, error.date) == ("r-1", 12.0)
 
 
+def test_a_walk_that_failed_names_hop_role_code_and_hint() -> None:
+    error = WalkError(2, "arn:of:b", "AccessDenied", "see the trust policy")
+    assert str(error) == "hop 2 to arn:of:b failed: AccessDenied: see the trust policy"
+    assert (error.position, error.role, error.code, error.hint) == error.args
+
+
 def test_everything_that_can_go_wrong_has_one_root() -> None:
     assert SourceGone.__mro__[1:4] == (HopUnavailable, HopError, SidecarError)
-    for kind in (ConfigError, TokenError, HopDenied):
+    for kind in (ConfigError, TokenError, HopDenied, WalkError):
         assert issubclass(kind, SidecarError)
