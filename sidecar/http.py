@@ -260,7 +260,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._enter(State.IDLE, self._server.limits.idle)
         try:
             answer = self._server.handler(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
             answer = self._server.failed(error)
         if isinstance(answer, Answer):
             self._send(answer, request.method, is_last)
@@ -272,7 +272,7 @@ class _Connection(asyncio.BufferedProtocol):
     async def _await(self, pending: Awaitable[Answer], method: str, is_last: bool) -> None:
         try:
             answer = await pending
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
             answer = self._server.failed(error)
         self._task = None
         self._state = State.IDLE
@@ -323,7 +323,7 @@ def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, bool]:
     # HTTP/1.0 has no agreed way to keep a connection.
     is_last = message.should_close or message.upgrade or payload is not EMPTY_PAYLOAD or message.version < (1, 1)
     headers: dict[str, str] = {}
-    for name, value in message.headers.items():
-        name = name.lower()
+    for spelled, value in message.headers.items():
+        name = spelled.lower()
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return Request(method=message.method, target=message.path, headers=headers), is_last

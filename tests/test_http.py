@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -33,13 +34,12 @@ def quick(connections: int = 64, *, head: float = 0.2, idle: float = 0.2, answer
 
 
 async def test_r10_a_connection_is_kept_and_serves_the_next_request() -> None:
-    async with serving(hello) as served:
-        async with connected(served.port) as (reader, writer):
-            for _ in range(3):
-                writer.write(get())
-                response = await receive(reader)
-                assert response.status == 200
-                assert "connection" not in response.fields
+    async with serving(hello) as served, connected(served.port) as (reader, writer):
+        for _ in range(3):
+            writer.write(get())
+            response = await receive(reader)
+            assert response.status == 200
+            assert "connection" not in response.fields
 
 
 async def test_r10_an_answer_has_a_length_a_plain_json_type_and_is_not_stored() -> None:
@@ -70,13 +70,12 @@ async def test_a_good_request_before_a_malformed_one_is_answered_on_its_merits()
 
 
 async def test_a_request_that_comes_byte_by_byte_is_one_request() -> None:
-    async with serving(hello) as served:
-        async with connected(served.port) as (reader, writer):
-            for byte in last():
-                writer.write(bytes([byte]))
-                await writer.drain()
-                await asyncio.sleep(0)
-            assert len(responses(await reader.read())) == 1
+    async with serving(hello) as served, connected(served.port) as (reader, writer):
+        for byte in last():
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert len(responses(await reader.read())) == 1
 
 
 async def test_r10_http_1_0_is_served_without_a_host_and_closed() -> None:
@@ -96,7 +95,7 @@ async def test_a_client_that_closes_its_half_still_gets_its_answer() -> None:
         await asyncio.sleep(0)
         return HELLO
 
-    for handler in (hello, lambda request: later()):
+    for handler in (hello, lambda _: later()):
         async with serving(handler) as served:
             raw = await exchange(served.port, get(), is_half_closed=True)
             assert [r.status for r in responses(raw)] == [200]
@@ -183,7 +182,7 @@ def test_aiohttps_parser_in_python_gives_the_same_answers() -> None:
         check=False,
     )
     assert run.returncode == 0, run.stdout
-    assert f"{len(MALFORMED) + len(OVERSIZED)}" and "passed" in run.stdout
+    assert int(re.search(r"(\d+) passed", run.stdout)[1]) >= len(MALFORMED) + len(OVERSIZED)  # type: ignore[index]
 
 
 # Bodies
@@ -203,16 +202,20 @@ async def test_what_a_body_holds_is_never_taken_for_a_request() -> None:
             assert len(responses(await exchange(served.port, get("/", *lines) + smuggled))) == 1
 
 
+async def pour(writer: asyncio.StreamWriter) -> None:
+    """Sends for as long as the other side takes it."""
+    async with asyncio.timeout(HANG):
+        while True:
+            writer.write(b"x" * DREGS)
+            await writer.drain()
+
+
 async def test_d20_a_body_without_end_is_cut() -> None:
-    async with serving(hello) as served:
-        async with connected(served.port) as (reader, writer):
-            writer.write(get("/", f"Content-Length: {10**9}", method="POST"))
-            assert (await receive(reader)).status == 200
-            with pytest.raises(ConnectionError):
-                async with asyncio.timeout(HANG):
-                    while True:
-                        writer.write(b"x" * DREGS)
-                        await writer.drain()
+    async with serving(hello) as served, connected(served.port) as (reader, writer):
+        writer.write(get("/", f"Content-Length: {10**9}", method="POST"))
+        assert (await receive(reader)).status == 200
+        with pytest.raises(ConnectionError):
+            await pour(writer)
 
 
 # Deadlines
@@ -226,15 +229,14 @@ async def test_d20_a_slow_head_gets_408_and_a_close() -> None:
 
 
 async def test_d20_a_head_that_trickles_in_does_not_move_its_deadline() -> None:
-    async with serving(hello, quick(idle=60)) as served:
-        async with connected(served.port) as (reader, writer):
-            answer = asyncio.create_task(reader.read())
-            writer.write(b"GET / HTTP/1.1\r\n")
-            async with asyncio.timeout(HANG):
-                while not answer.done():
-                    writer.write(b"X: y\r\n" if len(served.refused) == 0 else b"")
-                    await asyncio.wait([answer], timeout=0.05)
-            assert responses(answer.result())[0].status == 408
+    async with serving(hello, quick(idle=60)) as served, connected(served.port) as (reader, writer):
+        answer = asyncio.create_task(reader.read())
+        writer.write(b"GET / HTTP/1.1\r\n")
+        async with asyncio.timeout(HANG):
+            while not answer.done():
+                writer.write(b"X: y\r\n" if len(served.refused) == 0 else b"")
+                await asyncio.wait([answer], timeout=0.05)
+        assert responses(answer.result())[0].status == 408
 
 
 async def test_d20_a_connection_that_never_says_anything_is_closed() -> None:
@@ -258,12 +260,12 @@ def test_r10_an_idle_connection_is_kept_for_longer_than_a_minute() -> None:
 
 async def test_d20_a_client_that_never_reads_is_cut() -> None:
     large = Answer.of(200, b"x" * 8_000_000)
-    async with serving(lambda request: large, quick(head=60, idle=60)) as served:
-        async with connected(served.port) as (reader, writer):
-            writer.write(get())
-            async with asyncio.timeout(HANG):
-                await served.server.gone.wait()
-            assert not served.server.connections
+    limits = quick(head=60, idle=60)
+    async with serving(lambda _: large, limits) as served, connected(served.port) as (_, writer):
+        writer.write(get())
+        async with asyncio.timeout(HANG):
+            await served.server.gone.wait()
+        assert not served.server.connections
 
 
 async def test_d20_a_client_that_only_asks_is_read_no_further() -> None:
@@ -274,17 +276,16 @@ async def test_d20_a_client_that_only_asks_is_read_no_further() -> None:
         answered += 1
         return Answer.of(200, b"x" * 1_000_000)
 
-    async with serving(large, quick(head=60, idle=60)) as served:
-        async with connected(served.port) as (reader, writer):
-            writer.write(get() * 1000)
-            async with asyncio.timeout(HANG):
-                await served.server.gone.wait()
-            assert answered < 20
+    async with serving(large, quick(head=60, idle=60)) as served, connected(served.port) as (_reader, writer):
+        writer.write(get() * 1000)
+        async with asyncio.timeout(HANG):
+            await served.server.gone.wait()
+        assert answered < 20
 
 
 async def test_a_slow_reader_within_the_deadline_gets_every_answer() -> None:
     large = Answer.of(200, b"x" * 3_000_000)
-    async with serving(lambda request: large) as served:
+    async with serving(lambda _: large) as served:
         raw = await exchange(served.port, get() * 3 + last())
         assert [len(r.body) for r in responses(raw)] == [3_000_000] * 4
 
@@ -294,7 +295,7 @@ async def test_a_handler_that_hangs_is_cut() -> None:
         await asyncio.Event().wait()
         return HELLO
 
-    async with serving(lambda request: never(), quick(head=60, idle=60)) as served:
+    async with serving(lambda _: never(), quick(head=60, idle=60)) as served:
         assert await exchange(served.port, get()) == b""
 
 
@@ -321,7 +322,7 @@ async def test_d20_a_flood_above_the_limit_holds_a_bounded_number_of_connections
 
         async def flood() -> Response:
             nonlocal most
-            async with connected(served.port) as (reader, writer):
+            async with connected(served.port) as (reader, _writer):
                 raw = await reader.read()
                 most = max(most, len(served.server.connections))
                 return responses(raw)[0]
@@ -356,7 +357,8 @@ async def test_a_bug_in_a_handler_is_a_500_without_a_traceback_and_one_event(
     async with serving(handler) as served:
         response = await ask(served.port, last())
         assert (response.status, response.code) == (500, "InternalError")
-        assert b"secret" not in response.body and b"Traceback" not in response.body
+        assert b"secret" not in response.body
+        assert b"Traceback" not in response.body
         (event,) = served.events
         assert isinstance(event, HandlerFailed)
         assert (event.error, "_broken" in event.where) == ("KeyError", True)
@@ -375,22 +377,24 @@ async def test_r23_closing_finishes_what_is_in_flight_and_closes_what_is_idle() 
         await release.wait()
         return HELLO
 
-    async with serving(lambda request: held() if request.target == "/slow" else HELLO) as served:
-        async with connected(served.port) as (idle_reader, idle_writer):
-            idle_writer.write(get())
-            await receive(idle_reader)
-            slow = asyncio.create_task(exchange(served.port, get("/slow")))
-            await arrived.wait()
-            closing = asyncio.create_task(served.server.close())
-            assert await idle_reader.read() == b""
-            late = await ask(served.port, get())  # the listeners close last
-            assert (late.status, late.fields["connection"]) == (200, "close")
-            release.set()
-            (response,) = responses(await slow)
-            assert (response.status, response.fields["connection"]) == (200, "close")
-            await closing
-            with pytest.raises(ConnectionRefusedError):
-                await asyncio.open_connection("127.0.0.1", served.port)
+    def handler(request: Request) -> Answer | Awaitable[Answer]:
+        return held() if request.target == "/slow" else HELLO
+
+    async with serving(handler) as served, connected(served.port) as (idle_reader, idle_writer):
+        idle_writer.write(get())
+        await receive(idle_reader)
+        slow = asyncio.create_task(exchange(served.port, get("/slow")))
+        await arrived.wait()
+        closing = asyncio.create_task(served.server.close())
+        assert await idle_reader.read() == b""
+        late = await ask(served.port, get())  # the listeners close last
+        assert (late.status, late.fields["connection"]) == (200, "close")
+        release.set()
+        (response,) = responses(await slow)
+        assert (response.status, response.fields["connection"]) == (200, "close")
+        await closing
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", served.port)
 
 
 async def test_closing_does_not_wait_for_a_request_that_never_ends() -> None:
@@ -400,7 +404,7 @@ async def test_closing_does_not_wait_for_a_request_that_never_ends() -> None:
         return HELLO
 
     arrived = asyncio.Event()
-    async with serving(lambda request: never(), Limits(connections=4, answer=0.2)) as served:
+    async with serving(lambda _: never(), Limits(connections=4, answer=0.2)) as served:
         stuck = asyncio.create_task(exchange(served.port, get()))
         await arrived.wait()
         async with asyncio.timeout(HANG):
@@ -450,24 +454,24 @@ def test_d20_whatever_is_sent_gets_well_formed_answers_and_a_close(raws: list[tu
 
 def _is_well_formed(received: bytes, raw: bytes) -> None:
     while received:
-        is_of_head = received.startswith(HELLO.fields) and not received.split(b"\r\n\r\n", 1)[1].startswith(b"{")
+        top, _, rest = received.partition(b"\r\n\r\n")
+        is_of_head = top.startswith(HELLO.fields.rstrip()) and not rest.startswith(b"{")
         if is_of_head:
-            received = received.split(b"\r\n\r\n", 1)[1]
+            received = rest
             continue
-        first, *rest = responses(received)
+        first = responses(received)[0]
         assert first.status in (200, 400, 408, 431), raw
         assert first.code
-        break
+        received = rest[len(first.body) :]
 
 
 async def test_both_ends_may_reset_without_a_trace(caplog: pytest.LogCaptureFixture) -> None:
-    async with serving(hello) as served:
-        async with connected(served.port) as (reader, writer):
-            sock = writer.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
-            writer.write(get()[:-2])
-            await writer.drain()
-            writer.transport.abort()
-            async with asyncio.timeout(HANG):
-                await served.server.gone.wait()
-            assert (served.events, caplog.records) == ([], [])
+    async with serving(hello) as served, connected(served.port) as (_reader, writer):
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+        writer.write(get()[:-2])
+        await writer.drain()
+        writer.transport.abort()
+        async with asyncio.timeout(HANG):
+            await served.server.gone.wait()
+        assert (served.events, caplog.records) == ([], [])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from sidecar.events import Event
 from sidecar.http import Handler, Limits, Server
@@ -37,7 +38,7 @@ class Response:
         found = self.document
         assert list(found) == ["code", "message", "Code", "Message"]
         assert (found["code"], found["message"]) == (found["Code"], found["Message"])
-        assert found["code"] and found["message"]
+        assert all(found.values())
         return found["code"]
 
 
@@ -60,7 +61,7 @@ def responses(raw: bytes, *, head: bool = False) -> list[Response]:
         assert end, f"no end of head in {top!r}"
         first, *lines = top.decode("ascii").split("\r\n")
         version, status, reason = first.split(" ", 2)
-        assert version == "HTTP/1.1" and reason
+        assert (version, bool(reason)) == ("HTTP/1.1", True)
         pairs = [line.split(": ", 1) for line in lines]
         fields = {name.lower(): value for name, value in pairs}
         assert len(fields) == len(pairs), f"a field twice in {lines}"
@@ -110,12 +111,19 @@ async def receive(reader: asyncio.StreamReader) -> Response:
         return responses(top + await reader.readexactly(length))[0]
 
 
+async def until(is_so: Callable[[], bool]) -> None:
+    """Lets everything else run until `is_so`: for what the server tells nobody."""
+    async with asyncio.timeout(HANG):
+        while not is_so():  # noqa: ASYNC110 -- there is no event in the code under test
+            await asyncio.sleep(0)
+
+
 class Watched(Server):
     """A server that tells when a connection has gone."""
 
     gone: asyncio.Event
 
-    def lost(self, connection) -> None:  # type: ignore[no-untyped-def]
+    def lost(self, connection: Any) -> None:
         super().lost(connection)
         self.gone.set()
 
