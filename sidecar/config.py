@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from typing import Any
 
 from sidecar import profiles
@@ -87,7 +86,7 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     """The whole configuration, from `flags` (by setting name) and `environ`; ConfigError with every problem."""
     values = read(SETTINGS, flags, environ)
     found = _by_profiles(values, environ) if _is_by_profiles(values) else _by_settings(values)
-    problems = dict.fromkeys(chain(values.problems, found.problems, _conflicts(values, found.endpoint)))
+    problems = dict.fromkeys((*found.problems, *_conflicts(values, found.endpoint)))
     if problems:
         raise ConfigError(tuple(problems))
     return Config(
@@ -162,9 +161,19 @@ def _by_profiles(values: Values, environ: Mapping[str, str]) -> Chains:
         ignored.append(f"{chains.endpoint} is ignored: say it in AWS_ENDPOINT_URL_STS")
     return replace(
         chains,
-        problems=(*(_said_twice(origin) for origin in beside if _is_meant(origin)), *chains.problems),
+        problems=(
+            *_without(values.problems, [origin.setting for origin in beside]),
+            *(_said_twice(origin) for origin in beside if _is_meant(origin)),
+            *chains.problems,
+        ),
         warnings=tuple(ignored),
     )
+
+
+def _without(problems: Sequence[Problem], settings: Sequence[Setting[Any]]) -> Iterator[Problem]:
+    """Without those of `settings`, which this way to chains does not look at."""
+    names = {setting.name for setting in settings}
+    return (problem for problem in problems if problem.setting not in names)
 
 
 def _is_meant(origin: Origin) -> bool:
@@ -193,7 +202,7 @@ def _by_settings(values: Values) -> Chains:
         warnings.append("SIDECAR_SOURCE_DURATION is ignored: the direct chain has one hop, see SIDECAR_DURATION")
     return Chains(
         targets=(Target(name=DEFAULT_TARGET, hop=last),),
-        problems=(*_missing(values), *broken),
+        problems=(*_without(values.problems, [s.PROFILES]), *_missing(values), *broken),
         warnings=tuple(warnings),
     )
 

@@ -58,7 +58,7 @@ class Setting(Generic[T_co]):
         """`--` and the name in kebab case without its prefix; secrets have none, since argv is public."""
         if self.secret or not self.has_flag:
             return None
-        return "--" + self.name.removeprefix(PREFIX).removeprefix("AWS_").lower().replace("_", "-")
+        return "--" + _bare(self.name).lower().replace("_", "-")
 
 
 class Source(StrEnum):
@@ -140,6 +140,10 @@ def read(table: Sequence[Setting[Any]], flags: Mapping[str, str], environ: Mappi
     return Values(origins=origins, parsed=parsed, problems=tuple(problems))
 
 
+def _bare(name: str) -> str:
+    return name.removeprefix(PREFIX).removeprefix("AWS_")
+
+
 def shown(text: str) -> str:
     """`text` as a problem quotes it: clipped to what identifies it."""
     return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
@@ -172,7 +176,8 @@ def _parse(origin: Origin) -> object:
 def _unknown(environ: Mapping[str, str], known: Sequence[str]) -> Iterator[Problem]:
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
-            near = get_close_matches(name, known, n=1)
-            remedy = f"Did you mean {near[0]}?" if near else "See `credential-sidecar run --help` for the names."
+            near = get_close_matches(_bare(name), [_bare(each) for each in known], n=1)
+            meant = next((each for each in known if [_bare(each)] == near), None)
+            remedy = f"Did you mean {meant}?" if meant else "See `credential-sidecar run --help` for the names."
             # Its value is not shown: it may be a secret under a misspelt name.
             yield Problem(setting=name, value=None, source="environment", wrong="no such setting", remedy=remedy)

@@ -39,7 +39,7 @@ def test_the_value_of_a_tag_may_hold_an_equals_sign() -> None:
 
 
 @pytest.mark.parametrize(
-    "text, words",
+    ("text", "words"),
     [
         ("account-a-role", "not the ARN of an IAM role"),
         ("arn:aws:iam::111122223333:user/alice", "names an IAM user, and only a role can be assumed"),
@@ -61,7 +61,7 @@ def test_what_is_no_role_is_called_by_what_it_is(text: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "parse, text, words",
+    ("parse", "text", "words"),
     [
         (rules.duration, "1h", "not a whole number of seconds"),
         (rules.duration, "-900", "not a whole number of seconds"),
@@ -103,7 +103,7 @@ def test_what_sts_would_refuse_is_refused_first(parse: Callable[[str], object], 
 
 
 @pytest.mark.parametrize(
-    "parse, text",
+    ("parse", "text"),
     [
         (rules.duration, "900"),
         (rules.duration, "43200"),
