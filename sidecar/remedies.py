@@ -45,4 +45,6 @@ def remedy(code: str, position: int) -> str:
     """One sentence for `code` on the hop at `position`; the general one for a code that is not in the table."""
     if code == "AccessDenied":
         return _FIRST_DENIED if position == 1 else _LATER_DENIED
+    if code == "ExpiredTokenException" and position > 1:  # AWS has one code for both tokens
+        return _BY_CODE["ExpiredToken"]
     return _BY_CODE.get(code, _TRANSIENT)

@@ -1,7 +1,11 @@
-"""What every test shares: hypothesis that finds the same things on every machine."""
+"""What every test shares: hypothesis that finds the same things on every machine, and no skip where CI counts."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Generator
+
+import pytest
 from hypothesis import HealthCheck, settings
 
 # Two busy cores make single examples slow without making them wrong; a proof must be as red tomorrow as today.
@@ -14,3 +18,26 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("proofs")
+
+# CI installs every tool that a test may want: what skips there has not been tested at all.
+_EVERY_TOOL_IS_THERE = os.environ.get("CI") == "true"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turns a skipped test into a failed one under `CI=true`; an expected failure stays what it is."""
+    report = yield
+    if _EVERY_TOOL_IS_THERE and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI=true: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips as a whole."""
+    report = yield
+    if _EVERY_TOOL_IS_THERE and report.skipped:
+        report.outcome = "failed"
+        report.longrepr = f"skipped under CI=true: {report.longrepr}"
+    return report

@@ -27,5 +27,10 @@ def test_access_denied_names_the_token_on_the_first_hop_and_the_source_on_later_
     assert "sts:AssumeRole" in remedy("AccessDenied", 2)
 
 
+def test_an_expired_token_is_the_projected_one_on_the_first_hop_and_the_session_token_on_later_ones() -> None:
+    assert "kubelet" in remedy("ExpiredTokenException", 1)
+    assert remedy("ExpiredTokenException", 2) == remedy("ExpiredToken", 2)
+
+
 def test_an_unknown_code_is_said_to_be_asked_again() -> None:
     assert remedy("InternalFailure", 1) == "STS could not answer; it is asked again"

@@ -139,7 +139,7 @@ ACCOUNT_A: Final = "111122223333"  # the account ids of the EKS guide
 ACCOUNT_B: Final = "444455556666"
 
 
-def allow(action: str, **elements: object) -> Policy:
+def allow(action: str | list[str], **elements: object) -> Policy:
     """A policy of one Allow statement: `allow("sts:AssumeRole", Resource="*")`."""
     return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **elements, "Action": action}]}
 
