@@ -1,0 +1,109 @@
+# Everything that is done here has a target; `make help` lists them. Nothing is needed but python3, python3-venv, make, git.
+
+PYTHON ?= python3
+VENV   := .venv
+LEAN   := .venv-runtime
+ARGS   ?=
+
+PY := $(VENV)/bin/python
+# Locked means: these versions, these bytes, and nothing that runs a build with unlocked tools.
+INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
+LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format chaos mutants bench docs lock clean FORCE
+
+help: ## this page
+	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
+	@echo
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '%-12s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo 'Each target first makes its own virtual environment from requirements/, where it is missing or out of date.'
+
+demo: $(VENV)/demo.stamp ## two accounts, a token and a stock client on one screen (ARGS=--once ends by itself)
+	@$(PY) -m sidecar demo $(ARGS)
+
+test: $(VENV)/test.stamp ## every test (ARGS="-k word", ARGS=tests/test_ledger.py)
+	$(PY) -m pytest -n 2 --dist loadfile $(ARGS)
+
+lint: $(VENV)/lint.stamp ## formatting, rules and types of everything
+	$(PY) -m ruff format --check .
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+format: $(VENV)/lint.stamp ## rewrite the code as `make lint` wants it
+	$(PY) -m ruff format .
+	$(PY) -m ruff check --fix .
+
+chaos: $(VENV)/test.stamp ## the real process through STS outages, its time sped up by libfaketime
+	$(PY) -m pytest -m chaos $(ARGS)
+
+mutants: $(VENV)/test.stamp ## plant every known defect and show the test that sees it
+	$(PY) -m tools.mutants $(ARGS)
+
+bench: $(VENV)/demo.stamp $(LEAN)/runtime.stamp ## measure what is promised, as ratios in one run
+	env -i PATH="$$PATH" $(LEAN)/bin/python -m bench $(ARGS)
+
+docs: $(VENV)/demo.stamp ## write docs/reference.md from the settings and the metrics; `make test` compares them
+	$(PY) -m tools.reference
+
+clean: ## remove everything that `make` made
+	rm -rf .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- virtual environments -------------------------------------------------------------------------------------------
+# A stamp is the last thing a recipe writes: a half-made environment has none and is made again from nothing, as is one
+# whose interpreter is gone.
+
+alive = $(shell $(1)/bin/python -c 'print(1)' 2>/dev/null)
+broken = $(if $(call alive,$(1)),,FORCE)
+
+$(VENV)/made: requirements/build.txt $(call broken,$(VENV))
+	$(call create,$(VENV))
+$(LEAN)/made: requirements/build.txt $(call broken,$(LEAN))
+	$(call create,$(LEAN))
+
+# The package itself is installed by link, for its command and its version.
+$(VENV)/%.stamp: requirements/%.txt $(VENV)/made pyproject.toml
+	$(call install,$(VENV),$<)
+$(LEAN)/%.stamp: requirements/%.txt $(LEAN)/made pyproject.toml
+	$(call install,$(LEAN),$<)
+
+define create
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'Python 3.11 or later is needed: apt install python3, or say make PYTHON=python3.11' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'Python has no venv module: apt install python3-venv' >&2; exit 1; }
+	@echo 'Making $(1) (once)'
+	@rm -rf $(1)
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python $(LOCKED) requirements/build.txt
+	@touch $@
+endef
+
+define install
+	@echo 'Installing $(2) into $(1)'
+	@$(1)/bin/python $(LOCKED) $(2)
+	@$(1)/bin/python $(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+endef
+
+# --- locks ----------------------------------------------------------------------------------------------------------
+# Names, versions and hashes only. The widest set is resolved first, and every other one starts from its pins.
+
+COMPILE = CUSTOM_COMPILE_COMMAND='make lock' .venv-lock/bin/python -m piptools compile --quiet --generate-hashes \
+	--strip-extras --allow-unsafe --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade takes newer versions)
+	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python $(LOCKED) requirements/lock.txt
+	$(COMPILE) $(ARGS) --extra demo --extra test --extra lint --output-file requirements/lint.txt pyproject.toml
+	@for name in runtime demo test; do cp requirements/lint.txt requirements/$$name.txt; done
+	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
+	$(COMPILE) --extra demo --output-file requirements/demo.txt pyproject.toml
+	$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml
+	$(COMPILE) $(ARGS) --all-build-deps --only-build-deps --output-file requirements/build.txt pyproject.toml
+	$(COMPILE) $(ARGS) --output-file requirements/lock.txt requirements/lock.in
+	@! grep -nE '://|/|@' requirements/*.txt
