@@ -166,7 +166,7 @@ async def _until_served(lines: asyncio.StreamReader) -> None:
         async with asyncio.timeout(PATIENCE):
             async for event in _events(lines):
                 _relay(event)
-                if event.get("event") == "PhaseChanged" and event["phase"] == "fresh":
+                if event.get("event") == "PhaseChanged" and event["after"] == "fresh":
                     return
     except TimeoutError:
         raise DemoError(f"nothing was served within {PATIENCE:.0f} seconds") from None
@@ -196,7 +196,7 @@ def _relay(event: Mapping[str, Any]) -> None:
             _say(f"Hop {event['hop']}", f"{event['arn']} {signed}, access key …{event['access_key_id'][-4:]}")
         case "HopFailed" | "TokenFailed":
             _say("Trouble", event["message"])
-        case "TokenRead" if "rotated" in event["message"]:
+        case "TokenRead" if event["rotated"]:
             _say("Token", "kubelet rotated it")
         case "PhaseChanged":
             _say("Phase", event["message"])

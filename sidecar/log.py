@@ -11,37 +11,42 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
-from sidecar.events import (
-    Event,
-    HandlerFailed,
-    HopFailed,
-    HopSucceeded,
-    Listening,
-    Observe,
-    PhaseChanged,
-    RefreshAsked,
-    Skewed,
-    Started,
-    StateIgnored,
-    StateRestored,
-    Stopping,
-    TokenFailed,
-    TokenRead,
-)
-from sidecar.model import Hop, Phase
+from sidecar import events as e
+from sidecar.model import Failure, Hop, Phase
 
-LEVELS = ("debug", "info", "warning", "error")
 _LOGGER = "sidecar"
-# The levels of a target's moves between phases. That it is due and refreshed in time is its ordinary life.
-_MOVES = {
-    (Phase.EMPTY, Phase.FRESH): logging.INFO,
-    (Phase.EXPIRED, Phase.FRESH): logging.INFO,
-    (Phase.STALE, Phase.EXPIRED): logging.ERROR,
-    (Phase.FRESH, Phase.EXPIRED): logging.ERROR,
+# What is said of an event, from its facts.
+_SENTENCES: Mapping[type[e.Event], str] = {
+    e.Started: "credential-sidecar {version} serves {targets}",
+    e.Listening: "{face} on {addresses}",
+    e.TokenRead: "projected token read: {subject} for {audience}, until {expiration}",
+    e.TokenFailed: "projected token {path} is {reason}: {detail}",
+    e.HopSucceeded: "hop {hop} assumed {arn} for {lifetime:.0f} s",
+    e.HopFailed: "hop {hop} to {role} failed: {code}: {hint}; next attempt in {retry_in:.0f} s",
+    e.PhaseChanged: "{target} is {after} with {remaining:.0f} s left",
+    e.Skewed: "STS's clock is {seconds:+.0f} s ahead of the node's",
+    e.RefreshAsked: "refresh asked for",
+    e.StateRestored: "restored {hops} of {written} sessions from before the restart",
+    e.StateIgnored: "state in {path} is not used: {reason}",
+    e.HandlerFailed: "the {face} failed: {error} at {where}",
+    e.Stopping: "stopping; serving on for {drain:g} s",
+}
+# The levels that are not `info`. That a target is due and refreshed in time is its ordinary life.
+_LEVELS: Mapping[type[e.Event], int] = {
+    e.TokenFailed: logging.WARNING,
+    e.HopFailed: logging.WARNING,
+    e.PhaseChanged: logging.DEBUG,
+    e.StateIgnored: logging.WARNING,
+    e.HandlerFailed: logging.ERROR,
+}
+_SKEWS = {
+    "": (logging.INFO, ", which is in order again"),
+    "warning": (logging.WARNING, ": mend the node's time synchronisation"),
+    "cause": (logging.ERROR, ": signatures fail at 300 s, and SDKs misjudge expirations; mend the node's time"),
 }
 
 
@@ -54,7 +59,7 @@ class Line:
     facts: Mapping[str, object]
 
 
-def subscriber(level: str, form: str | None) -> Observe:
+def subscriber(level: str, form: str | None) -> e.Observe:
     """Sets up the process's log on standard error and answers the observer that writes events to it.
 
     `form` is `json` or `text`; None: text where a person is looking.
@@ -67,107 +72,54 @@ def subscriber(level: str, form: str | None) -> Observe:
     root.setLevel(logging.WARNING)  # botocore's debug lines hold whole requests: never below this
     ours.setLevel(level.upper())
 
-    def observe(event: Event) -> None:
+    def observe(event: e.Event) -> None:
         line = describe(event)
         if ours.isEnabledFor(line.level):
-            facts = {"event": type(event).__name__, **line.facts}
-            ours.log(line.level, "%s", line.message, extra={"facts": facts})
+            ours.log(line.level, "%s", line.message, extra={"facts": line.facts})
 
     return observe
 
 
-def describe(event: Event) -> Line:
+def describe(event: e.Event) -> Line:
     """The line for `event`."""
+    facts = {name: value for name, value in _facts(event) if value is not None}
+    said = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+    message = _SENTENCES[type(event)].format_map({"remaining": 0.0, **said})
+    level, more = _LEVELS.get(type(event), logging.INFO), ""
     match event:
-        case HopSucceeded() | HopFailed():
-            return _of_hop(event)
-        case TokenRead() | TokenFailed():
-            return _of_token(event)
-        case PhaseChanged(target=target, before=before, after=after, remaining=remaining):
-            left = "" if remaining is None else f" with {remaining:.0f} s left"
-            facts = {"target": target, "phase": after, "before": before}
-            level = _MOVES.get((before, after), logging.DEBUG)
-            return Line(level=level, message=f"{target} is {after}{left}", facts=facts)
-        case Skewed():
-            return _of_skew(event)
-        case StateRestored() | StateIgnored():
-            return _of_state(event)
-        case HandlerFailed(face=face, error=error, where=where):
-            message = f"a request to the {face} listener failed: {error} at {where}"
-            return Line(level=logging.ERROR, message=message, facts={"face": face})
+        case e.Skewed(severity=severity):
+            level, more = _SKEWS[severity]
+        case e.PhaseChanged(after=Phase.EXPIRED):
+            level = logging.ERROR
+        case e.PhaseChanged(before=Phase.EMPTY | Phase.EXPIRED):
+            level = logging.INFO
+        case e.HopFailed(repeated=True):
+            level = logging.DEBUG
+        case e.HopFailed(claims=str(claims)):
+            more = f" ({claims})"
+        case e.RefreshAsked(granted=False):
+            more = " again within ten seconds: not granted"
+        case e.Started(warnings=warnings):
+            more = "".join(f"; {warning}" for warning in warnings)
         case _:
-            return _of_life(event)
+            pass
+    return Line(level=level, message=message + more, facts={"event": type(event).__name__, **facts})
 
 
-def _of_life(event: Started | Listening | RefreshAsked | Stopping) -> Line:
-    match event:
-        case Started(version=version, targets=targets, warnings=warnings):
-            message = "; ".join((f"credential-sidecar {version} serves {', '.join(targets)}", *warnings))
-            return Line(level=logging.INFO, message=message, facts={"version": version, "targets": targets})
-        case Listening(face=face, addresses=addresses):
-            message = f"{face} on {', '.join(addresses)}"
-            return Line(level=logging.INFO, message=message, facts={"face": face, "addresses": addresses})
-        case RefreshAsked(granted=granted):
-            message = "refresh asked for" if granted else "refresh asked for again within ten seconds: not granted"
-            return Line(level=logging.INFO, message=message, facts={"granted": granted})
-        case Stopping(drain=drain):
-            message = f"stopping; serving on for {drain:g} s" if drain else "stopping"
-            return Line(level=logging.INFO, message=message, facts={"drain": drain})
-
-
-def _of_hop(event: HopSucceeded | HopFailed) -> Line:
-    facts: dict[str, object] = {**_hop_facts(event.hop), "targets": event.targets, "region": event.region}
-    facts |= {"seconds": round(event.seconds, 3), "request_id": event.request_id}
-    place = f"hop {event.hop.position}"
-    if isinstance(event, HopSucceeded):
-        facts |= {"arn": event.arn, "access_key_id": event.access_key_id, "expiration": event.expiration}
-        facts |= {"packed_policy_percent": event.packed}
-        message = f"{place} assumed {event.arn} for {event.lifetime:.0f} s"
-        return Line(level=logging.INFO, message=message, facts=_known(facts))
-    facts |= {"code": event.failure.code, "kind": event.failure.kind, "failures": event.failures}
-    facts |= {"retry_in": round(event.retry_in, 1), "claims": event.claims}
-    claims = f" ({event.claims})" if event.claims else ""
-    message = f"{place} to {event.hop.role} failed: {event.failure.code}: {event.failure.hint}{claims}"
-    level = logging.DEBUG if event.repeated else logging.WARNING
-    return Line(level=level, message=f"{message}; next attempt in {event.retry_in:.0f} s", facts=_known(facts))
-
-
-def _of_token(event: TokenRead | TokenFailed) -> Line:
-    if isinstance(event, TokenFailed):
-        message = f"projected token {event.path} is {event.reason}: {event.detail}"
-        return Line(level=logging.WARNING, message=message, facts={"path": event.path, "reason": event.reason})
-    verb = "rotated" if event.rotated else "read"
-    until = datetime.fromtimestamp(event.expiration, UTC).isoformat()
-    message = f"projected token {verb}: {event.subject} for {', '.join(event.audience)}, until {until}"
-    facts = {"path": event.path, "issuer": event.issuer, "subject": event.subject, "audience": event.audience}
-    return Line(level=logging.INFO, message=message, facts={**facts, "expiration": until})
-
-
-def _of_skew(event: Skewed) -> Line:
-    facts = {"skew_seconds": round(event.seconds, 1)}
-    if not event.severity:
-        return Line(level=logging.INFO, message="the node's clock agrees with STS again", facts=facts)
-    side = "behind" if event.seconds > 0 else "ahead of"
-    message = f"the node's clock is {abs(event.seconds):.0f} s {side} STS's: mend the node's time synchronisation"
-    if event.severity == "cause":
-        message += "; signatures fail at 300 s, and SDKs misjudge expirations"
-    return Line(level=logging.ERROR if event.severity == "cause" else logging.WARNING, message=message, facts=facts)
-
-
-def _of_state(event: StateRestored | StateIgnored) -> Line:
-    if isinstance(event, StateRestored):
-        message = f"restored {event.hops} of {event.written} sessions from before the restart"
-        return Line(level=logging.INFO, message=message, facts={"hops": event.hops, "written": event.written})
-    message = f"state in {event.path} is not used: {event.reason}"
-    return Line(level=logging.WARNING, message=message, facts={"path": event.path})
-
-
-def _hop_facts(hop: Hop) -> dict[str, object]:
-    return {"hop": hop.position, "role": hop.role.arn}
-
-
-def _known(facts: Mapping[str, object]) -> dict[str, object]:
-    return {name: value for name, value in facts.items() if value is not None}
+def _facts(event: e.Event) -> Iterator[tuple[str, object]]:
+    """The event's fields, with a hop as its position and role, and a failure as what people look for."""
+    for field in fields(event):
+        match getattr(event, field.name):
+            case Hop() as hop:
+                yield from (("hop", hop.position), ("role", hop.role.arn))
+            case Failure(kind=kind, code=code, hint=hint):
+                yield from (("kind", kind), ("code", code), ("hint", hint))
+            case float(unix) if field.name == "expiration":
+                yield "expiration", datetime.fromtimestamp(unix, UTC).isoformat()
+            case float(number):
+                yield field.name, round(number, 3)
+            case value:
+                yield field.name, value
 
 
 class _Json(logging.Formatter):
