@@ -106,4 +106,5 @@ lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade ta
 	$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml
 	$(COMPILE) $(ARGS) --all-build-deps --only-build-deps --output-file requirements/build.txt pyproject.toml
 	$(COMPILE) $(ARGS) --output-file requirements/lock.txt requirements/lock.in
-	@! grep -nE '://|/|@' requirements/*.txt
+	@sed -i -e '/^#/d' -e '/^$$/d' requirements/*.txt
+	@! grep -nE '[/@]' requirements/*.txt
