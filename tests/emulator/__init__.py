@@ -1,0 +1,1 @@
+"""The emulator is held to what AWS says: each refusal is one flip away from a success."""
