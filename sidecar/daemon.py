@@ -28,7 +28,7 @@ from sidecar.http import Limits, Server
 from sidecar.ledger import Ledger, trouble
 from sidecar.metrics import Metrics, Reading
 from sidecar.model import Secret, Session, Target
-from sidecar.refresher import Refresher
+from sidecar.refresher import Assume, Refresher
 from sidecar.sockets import bind_any, bind_loopback
 from sidecar.state import State
 from sidecar.status import Status
@@ -96,7 +96,7 @@ async def run(config: Config, outside: Outside) -> int:
 class Daemon:
     """One process's worth of rooms, wired; `serve` is its life."""
 
-    def __init__(self, config: Config, outside: Outside, sts: Sts, observe: Observe) -> None:
+    def __init__(self, config: Config, outside: Outside, sts: Assume, observe: Observe) -> None:
         self._config, self._outside = config, outside
         self._log = observe
         self._is_stopping = False
