@@ -75,12 +75,23 @@ class State(Enum):
 
 
 class Server:
-    """Answers requests on listening sockets with `handler`, which must not block and answers within the limits."""
+    """Answers requests on listening sockets with `handler`, which must not block and answers within the limits.
+
+    `face` names the server in events, `refused` counts a reason; `parser` is aiohttp's, in C or in Python.
+    """
 
     def __init__(
-        self, handler: Handler, *, face: str, limits: Limits, refused: Callable[[str], None], observe: Observe
+        self,
+        handler: Handler,
+        *,
+        face: str,
+        limits: Limits,
+        refused: Callable[[str], None],
+        observe: Observe,
+        parser: type[HttpRequestParser] = HttpRequestParser,
     ) -> None:
         self.handler = handler
+        self.parser = parser
         self.limits = limits
         self.refused = refused
         # One buffer for all: what arrives is copied out of it before anything else is read.
@@ -157,7 +168,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.deadline = inf
         self._server = server
         self._loop = loop
-        self._parser = HttpRequestParser(
+        self._parser = server.parser(
             BaseProtocol(loop), loop, HEAD, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES
         )
         self._state = State.IDLE

@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from aiohttp.http_parser import HttpRequestParser
+
 from sidecar.events import Event
 from sidecar.http import Handler, Limits, Server
 
@@ -140,13 +142,16 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    handler: Handler, limits: Limits | None = None, sockets: Sequence[socket.socket] = ()
+    handler: Handler,
+    limits: Limits | None = None,
+    sockets: Sequence[socket.socket] = (),
+    parser: type[HttpRequestParser] = HttpRequestParser,
 ) -> AsyncIterator[Served]:
     """A server on loopback with `handler`, closed at the end."""
     refused: list[str] = []
     events: list[Event] = []
     limits = limits or Limits(connections=64)
-    server = Watched(handler, face="test", limits=limits, refused=refused.append, observe=events.append)
+    server = Watched(handler, face="test", limits=limits, refused=refused.append, observe=events.append, parser=parser)
     server.gone = asyncio.Event()
     listening = list(sockets) or [socket.create_server(("127.0.0.1", 0))]
     await server.start(listening)
