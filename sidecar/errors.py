@@ -55,10 +55,7 @@ class WalkError(SidecarError):
 
     def __init__(self, position: int, role: str, code: str, hint: str) -> None:
         super().__init__(position, role, code, hint)
-        self.position = position
-        self.role = role
-        self.code = code
-        self.hint = hint
+        self.position, self.role, self.code, self.hint = position, role, code, hint
 
     def __str__(self) -> str:
         return f"hop {self.position} to {self.role} failed: {self.code}: {self.hint}"
@@ -81,10 +78,7 @@ class TokenError(SidecarError):
 
     def __init__(self, reason: TokenTrouble, path: str, detail: str, *, date: float | None = None) -> None:
         super().__init__(reason, path, detail)
-        self.reason = reason
-        self.path = path
-        self.detail = detail
-        self.date = date
+        self.reason, self.path, self.detail, self.date = reason, path, detail, date
 
     @property
     def code(self) -> str:
@@ -99,18 +93,15 @@ class HopError(SidecarError):
     """One assume-role call failed.
 
     `code` is AWS's code or one of ours (`Timeout`, `ConnectionError`, `BadAnswer`, `ShortSession`, `WrongIdentity`);
-    `date` is STS's own time in Unix seconds where it answered at all; `hint` is our sentence on what to look at.
+    `date` is STS's own time in Unix seconds where it answered at all.
     """
 
-    def __init__(self, code: str, *, hint: str = "", request_id: str | None = None, date: float | None = None) -> None:
-        super().__init__(code, hint, request_id)
-        self.code = code
-        self.hint = hint
-        self.request_id = request_id
-        self.date = date
+    def __init__(self, code: str, *, request_id: str | None = None, date: float | None = None) -> None:
+        super().__init__(code, request_id)
+        self.code, self.request_id, self.date = code, request_id, date
 
     def __str__(self) -> str:
-        return f"{self.code}: {self.hint}" if self.hint else self.code
+        return self.code
 
 
 class HopDenied(HopError):

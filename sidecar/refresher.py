@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
@@ -29,6 +30,16 @@ POLL = 2.0
 DEADLINE = 5.0
 # SigV4 tolerates about five minutes: people are warned long before, and told the cause shortly before.
 SKEW_WARNING, SKEW_CAUSE = 60.0, 240.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Attempt:
+    """One call under way: begun at `sent`; `region` is None until it is spent on STS."""
+
+    hop: Hop
+    targets: tuple[str, ...]
+    sent: float
+    region: str | None
 
 
 class Assume(Protocol):
@@ -141,22 +152,22 @@ class Refresher:
 
     async def _attempt(self, hop: Hop, targets: tuple[str, ...]) -> None:
         """One call, from what is held to a new ledger."""
-        sent, where = self._clock(), None
+        sent = self._clock()
+        attempt = _Attempt(hop=hop, targets=targets, sent=sent, region=None)
         try:
             call = self._call(hop)
-            where = call.region
+            attempt = replace(attempt, region=call.region)
             async with asyncio.timeout(self._deadline):
                 grant = await self._sts.assume(call)
             self._note_date(grant.date, sent)
             lifetime = _checked(hop, grant, sent + grant.lifetime - self._clock())
         except TimeoutError:
-            error = HopUnavailable("Timeout", hint=remedy("Timeout", hop.position))
-            self._failed(hop, targets, where, sent, error)
+            self._failed(attempt, HopUnavailable("Timeout"))
         except (TokenError, HopError) as error:
             self._note_date(error.date, sent)
-            self._failed(hop, targets, where, sent, error)
+            self._failed(attempt, error)
         else:
-            self._succeeded(hop, targets, call.region, sent, grant, lifetime)
+            self._succeeded(attempt, grant, lifetime)
 
     def _call(self, hop: Hop) -> Call:
         where = region(self.ledger.of(hop).schedule, hop.regions)
@@ -193,23 +204,32 @@ class Refresher:
             return
         self.ledger = self.ledger.rotated(path, self._clock())
         if (token := reading.token) and token != before.token:
-            self._observe(_token_read(path, token, rotated=before.token is not None))
+            self._observe(
+                TokenRead(
+                    path=path,
+                    issuer=token.issuer,
+                    subject=token.subject,
+                    audience=token.audience,
+                    expiration=token.expiration,
+                    rotated=before.token is not None,
+                )
+            )
 
-    def _succeeded(
-        self, hop: Hop, targets: tuple[str, ...], where: str, sent: float, grant: Grant, lifetime: float
-    ) -> None:
-        now = self._clock()
-        self.ledger = self.ledger.succeeded(hop, grant.session, lifetime=lifetime, now=now, chance=self._chance())
+    def _succeeded(self, attempt: _Attempt, grant: Grant, lifetime: float) -> None:
+        now, credentials = self._clock(), grant.session.credentials
+        self.ledger = self.ledger.succeeded(
+            attempt.hop, grant.session, lifetime=lifetime, now=now, chance=self._chance()
+        )
         self._publish(self.ledger)
         self._observe(
             HopSucceeded(
-                hop=hop,
-                targets=targets,
-                region=where,
-                seconds=now - sent,
+                hop=attempt.hop,
+                targets=attempt.targets,
+                region=attempt.region or "",
+                seconds=now - attempt.sent,
                 lifetime=lifetime,
-                expiration=grant.session.credentials.expiration.isoformat(),
-                access_key_id=grant.session.credentials.access_key_id,
+                expiration=credentials.expiration.isoformat(),
+                access_key_id=credentials.access_key_id,
                 arn=grant.session.identity.arn,
                 packed=grant.packed,
                 request_id=grant.request_id,
@@ -217,25 +237,23 @@ class Refresher:
         )
         self._watch_phases()
 
-    def _failed(
-        self, hop: Hop, targets: tuple[str, ...], where: str | None, sent: float, error: TokenError | HopError
-    ) -> None:
-        now, streak = self._clock(), self.ledger.of(hop).schedule.streak
-        failure = _failure(error, is_fallback=where is not None and where != hop.regions[0])
+    def _failed(self, attempt: _Attempt, error: TokenError | HopError) -> None:
+        hop, now = attempt.hop, self._clock()
+        failure, streak = _failure(attempt, error), self.ledger.of(hop).schedule.streak
         self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
         self._publish(self.ledger)
         schedule = self.ledger.of(hop).schedule
         self._observe(
             HopFailed(
                 hop=hop,
-                targets=targets,
-                region=where,
-                seconds=now - sent,
+                targets=attempt.targets,
+                region=attempt.region,
+                seconds=now - attempt.sent,
                 failure=failure,
                 failures=schedule.failures,
                 retry_in=schedule.due - now,
                 repeated=streak is not None and streak.error == failure,
-                request_id=getattr(error, "request_id", None),
+                request_id=error.request_id if isinstance(error, HopError) else None,
                 claims=self._claims(hop) if failure.kind is Kind.DENIED else None,
             )
         )
@@ -276,34 +294,22 @@ def _token_file(hop: Hop) -> str:
     return path
 
 
-def _token_read(path: str, token: Token, *, rotated: bool) -> TokenRead:
-    return TokenRead(
-        path=path,
-        issuer=token.issuer,
-        subject=token.subject,
-        audience=token.audience,
-        expiration=token.expiration,
-        rotated=rotated,
-    )
-
-
 def _checked(hop: Hop, grant: Grant, lifetime: float) -> float:
     """The life that is left of what was granted, if it is what was asked for and worth having."""
     if not grant.session.identity.is_of(hop.role):
-        raise HopUnavailable("WrongIdentity", hint=remedy("WrongIdentity", hop.position), request_id=grant.request_id)
+        raise HopUnavailable("WrongIdentity", request_id=grant.request_id)
     if lifetime < SHORTEST:
-        raise HopUnavailable("ShortSession", hint=remedy("ShortSession", hop.position), request_id=grant.request_id)
+        raise HopUnavailable("ShortSession", request_id=grant.request_id)
     return lifetime
 
 
-def _failure(error: TokenError | HopError, *, is_fallback: bool) -> Failure:
+def _failure(attempt: _Attempt, error: TokenError | HopError) -> Failure:
     """The error as a value. Whatever a fallback region says only means that it was of no use."""
+    kind = Kind.UNAVAILABLE
     if isinstance(error, TokenError):
-        return Failure(kind=Kind.TOKEN, code=error.code, hint=remedy(error.code, 1))
-    if isinstance(error, SourceGone):
+        kind = Kind.TOKEN
+    elif isinstance(error, SourceGone):
         kind = Kind.SOURCE_GONE
-    elif isinstance(error, HopDenied) and not is_fallback:
+    elif isinstance(error, HopDenied) and attempt.region == attempt.hop.regions[0]:
         kind = Kind.DENIED
-    else:
-        kind = Kind.UNAVAILABLE
-    return Failure(kind=kind, code=error.code, hint=error.hint)
+    return Failure(kind=kind, code=error.code, hint=remedy(error.code, attempt.hop.position))

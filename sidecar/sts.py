@@ -1,8 +1,8 @@
 """One call to STS, translated: the only room that knows aiobotocore.
 
 botocore signs, finds the endpoint (regional, FIPS, dual-stack, `AWS_ENDPOINT_URL_STS`), the proxy and the CA bundle,
-and parses the answer. Its retries are off: the process has one retry policy, the schedule. What it raises becomes one of
-our errors by the table below; what is not in the table is a bug and is let through.
+and parses the answer. Its retries are off: the process has one retry policy, the schedule. What it raises becomes one
+of our errors by the tables below; what is not in them is a bug and is let through.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 from typing import Any, Self
 
 from aiobotocore.config import AioConfig
@@ -27,28 +26,14 @@ from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
 from sidecar import __version__
-from sidecar.errors import HopDenied, HopError, HopUnavailable, SidecarError, SourceGone, TokenError, TokenTrouble
+from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
 from sidecar.model import Credentials, Hop, Identity, Secret, Session
-from sidecar.remedies import remedy
 
 # botocore's own list (botocore.retries.standard); most of them never come from STS, and a 400 hides among them.
 THROTTLED = frozenset(
-    {
-        "BandwidthLimitExceeded",
-        "EC2ThrottledException",
-        "LimitExceededException",
-        "PriorRequestNotComplete",
-        "ProvisionedThroughputExceededException",
-        "RequestLimitExceeded",
-        "RequestThrottled",
-        "RequestThrottledException",
-        "SlowDown",
-        "ThrottledException",
-        "Throttling",
-        "ThrottlingException",
-        "TooManyRequestsException",
-        "TransactionInProgressException",
-    }
+    """BandwidthLimitExceeded EC2ThrottledException LimitExceededException PriorRequestNotComplete
+    ProvisionedThroughputExceededException RequestLimitExceeded RequestThrottled RequestThrottledException SlowDown
+    ThrottledException Throttling ThrottlingException TooManyRequestsException TransactionInProgressException""".split()
 )
 # STS asked the OIDC provider and got nothing: the model says to try again.
 _PROVIDER_SILENT = frozenset({"IDPCommunicationError", "IDPCommunicationErrorException"})
@@ -56,9 +41,16 @@ _EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException"})
 _SOURCE_GONE = _EXPIRED | {"InvalidClientTokenId"}
 # Codes that are transient only when AWS's message says so; the words are AWS's own.
 _TRANSIENT_WORDS = {
-    "InvalidIdentityToken": ("verification key",),
-    "SignatureDoesNotMatch": ("expired", "not yet current"),
+    "InvalidIdentityToken": ["verification key"],
+    "SignatureDoesNotMatch": ["expired", "not yet current"],
 }
+# What botocore and aiohttp raise where STS did not answer in its own words; the first that fits.
+_TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[HopError], str], ...] = (
+    ((ParamValidationError,), HopDenied, "ValidationError"),
+    ((ConnectTimeoutError, ReadTimeoutError, TimeoutError), HopUnavailable, "Timeout"),
+    ((ResponseParserError,), HopUnavailable, "BadAnswer"),
+    ((BotoCoreError, HttpError, OSError), HopUnavailable, "ConnectionError"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,9 +101,7 @@ class Sts:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
 
     async def assume(self, call: Call) -> Grant:
@@ -128,15 +118,9 @@ class Sts:
             answer = await ask(**_parameters(call))
         except ClientError as error:
             raise _translated(error, call.hop) from None
-        except (ConnectTimeoutError, ReadTimeoutError, TimeoutError):
-            raise _unavailable("Timeout", call.hop) from None
-        except ResponseParserError:
-            raise _unavailable("BadAnswer", call.hop) from None
-        except ParamValidationError:
-            raise HopDenied("ValidationError", hint=remedy("ValidationError", call.hop.position)) from None
-        except (BotoCoreError, HttpError, OSError):
-            raise _unavailable("ConnectionError", call.hop) from None
-        return self._grant(answer, call.hop)
+        except (BotoCoreError, ResponseParserError, HttpError, OSError) as error:
+            raise next(kind(code) for kinds, kind, code in _TROUBLES if isinstance(error, kinds)) from None
+        return self._grant(answer)
 
     async def _client(self, region: str) -> Any:
         async with self._opening:
@@ -147,21 +131,16 @@ class Sts:
                 self._clients[region] = await self._open.enter_async_context(client)
             return self._clients[region]
 
-    def _grant(self, answer: Mapping[str, Any], hop: Hop) -> Grant:
+    def _grant(self, answer: Mapping[str, Any]) -> Grant:
         metadata = answer.get("ResponseMetadata", {})
-        date = _date(metadata)
-        date = self._wall() if date is None else date
+        date = _date(metadata) or self._wall()
         try:
             session = _session(answer)
         except (KeyError, ValueError, TypeError):
-            raise _unavailable("BadAnswer", hop, date=date) from None
-        return Grant(
-            session=session,
-            lifetime=session.credentials.expiration.timestamp() - date,
-            date=date,
-            packed=answer.get("PackedPolicySize"),
-            request_id=metadata.get("RequestId"),
-        )
+            raise HopUnavailable("BadAnswer", date=date) from None
+        lifetime = session.credentials.expiration.timestamp() - date
+        packed, request_id = answer.get("PackedPolicySize"), metadata.get("RequestId")
+        return Grant(session=session, lifetime=lifetime, date=date, packed=packed, request_id=request_id)
 
 
 # Whose credentials sign what this task sends. A client is shared by all hops of a region, a task is one call.
@@ -187,7 +166,7 @@ class _Signer:
 
 
 class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
-    """botocore's data without `endpoints.json`: 7 MB once parsed, of which STS needs what `partitions.json` also says."""
+    """botocore's data without `endpoints.json`: 7 MB once parsed, of which STS needs what `partitions.json` says."""
 
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         if name != "endpoints":
@@ -198,14 +177,9 @@ class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
 
 
 def _partition(rules: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        "partition": rules["id"],
-        "dnsSuffix": rules["outputs"]["dnsSuffix"],
-        "regionRegex": rules["regionRegex"],
-        "defaults": {"hostname": "{service}.{region}.{dnsSuffix}", "protocols": ["https"], "signatureVersions": ["v4"]},
-        "regions": {},
-        "services": {},
-    }
+    hosts = {"hostname": "{service}.{region}.{dnsSuffix}", "protocols": ["https"], "signatureVersions": ["v4"]}
+    taken = {"partition": rules["id"], "dnsSuffix": rules["outputs"]["dnsSuffix"], "regionRegex": rules["regionRegex"]}
+    return {**taken, "defaults": hosts, "regions": {}, "services": {}}
 
 
 def _parameters(call: Call) -> dict[str, Any]:
@@ -227,33 +201,29 @@ def _parameters(call: Call) -> dict[str, Any]:
 
 def _session(answer: Mapping[str, Any]) -> Session:
     given = answer["Credentials"]
-    expiration: datetime = given["Expiration"]
-    parts = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
-    if not all(parts):
+    key, secret, token = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
+    if not (key and secret and token):
         raise ValueError("credentials with an empty part")
-    key, secret, token = parts
     return Session(
         credentials=Credentials(
             access_key_id=key,
             secret_access_key=Secret(secret),
             session_token=Secret(token),
-            expiration=expiration.astimezone(UTC),
+            expiration=given["Expiration"].astimezone(UTC),
         ),
         identity=Identity.parse(answer["AssumedRoleUser"]["Arn"]),
     )
 
 
-def _translated(error: ClientError, hop: Hop) -> SidecarError:
+def _translated(error: ClientError, hop: Hop) -> TokenError | HopError:
     facts, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
-    code, message = str(facts.get("Code", "")), str(facts.get("Message", "")).lower()
+    code, message, date = str(facts.get("Code", "")), str(facts.get("Message", "")).lower(), _date(metadata)
     if code in _EXPIRED and hop.source is None:
-        detail = remedy("ExpiredTokenException", 1)
-        return TokenError(TokenTrouble.EXPIRED, hop.token_file or "", detail, date=_date(metadata))
+        return TokenError(TokenTrouble.EXPIRED, hop.token_file or "", "by STS's clock", date=date)
     kind = _kind(code, message, int(metadata.get("HTTPStatusCode", 0)), hop)
     # An error page of a proxy or load balancer has no code of AWS's: botocore then puts the status in its place.
     named = code if code and not code.isdigit() else "BadAnswer"
-    hint = remedy(named, hop.position)
-    return kind(named, hint=hint, request_id=metadata.get("RequestId"), date=_date(metadata))
+    return kind(named, request_id=metadata.get("RequestId"), date=date)
 
 
 def _kind(code: str, message: str, status: int, hop: Hop) -> type[HopError]:
@@ -263,10 +233,6 @@ def _kind(code: str, message: str, status: int, hop: Hop) -> type[HopError]:
     if transient or code in THROTTLED or code in _PROVIDER_SILENT or not 400 <= status < 500 or status == 429:
         return HopUnavailable
     return HopDenied if code and not code.isdigit() else HopUnavailable
-
-
-def _unavailable(code: str, hop: Hop, date: float | None = None) -> HopUnavailable:
-    return HopUnavailable(code, hint=remedy(code, hop.position), date=date)
 
 
 def _date(metadata: Mapping[str, Any]) -> float | None:
