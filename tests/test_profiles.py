@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sidecar.profiles import Chains, Files, chains
 from sidecar.settings import PROFILES
 from sidecar.values import Origin, Source
 from tests.builders import REGION, ROLE_A, ROLE_B, TOKEN_FILE, chain, hop
+from tests.users import unprivileged
 
 A = f"[profile a]\nrole_arn = {ROLE_A}\nweb_identity_token_file = {TOKEN_FILE}\n"
 B = f"[profile b]\nrole_arn = {ROLE_B}\nsource_profile = a\n"
@@ -264,11 +264,12 @@ def test_a_directory_is_no_file(read: Read, tmp_path: Path) -> None:
     assert "cannot be read: Is a directory" in only_problem(read(None, "b"))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file: run the tests as another user")
 def test_a_closed_file_is_not_taken_for_an_empty_one(read: Read, tmp_path: Path) -> None:
     (tmp_path / "config").write_text(A + B)
     (tmp_path / "config").chmod(0)
-    assert "cannot be read: Permission denied" in only_problem(read(None, "b"))
+    with unprivileged():
+        problem = only_problem(read(None, "b"))
+    assert "cannot be read: Permission denied" in problem
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from sidecar.errors import TokenError, TokenTrouble
 from sidecar.token_file import Reading, read
 from sidecar.tokens import LONGEST
 from tests.builders import write_token
+from tests.users import unprivileged
 
 FIX = "set securityContext.fsGroup on the pod to a group of the sidecar, or run it as the owner"
 
@@ -21,21 +21,6 @@ FIX = "set securityContext.fsGroup on the pod to a group of the sidecar, or run 
 def error_of(reading: Reading) -> TokenError:
     assert reading.error is not None
     return reading.error
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """As a user whom modes bind: root becomes uid and gid 59911 for a while, anybody else stays who they are."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.setegid(59911)
-    os.seteuid(59911)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
 
 
 @pytest.fixture
