@@ -13,8 +13,8 @@ import asyncio
 import gc
 import resource
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from socket import socket
 from typing import Any
@@ -22,12 +22,12 @@ from typing import Any
 from sidecar import __version__, authorization, log
 from sidecar.config import Authorization, Config
 from sidecar.endpoint import Endpoint
-from sidecar.errors import ConfigError, Problem, WalkError
+from sidecar.errors import ConfigError, WalkError
 from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, Stopping
 from sidecar.http import Limits, Server
 from sidecar.ledger import Ledger, trouble
 from sidecar.metrics import Metrics, Reading
-from sidecar.model import Secret, Session, Target
+from sidecar.model import Secret, Session
 from sidecar.refresher import Assume, Refresher
 from sidecar.sockets import bind_any, bind_loopback
 from sidecar.state import State
@@ -57,7 +57,7 @@ async def once(config: Config, outside: Outside, name: str | None = None) -> Ses
         WalkError: a hop failed, or there is no token to walk with.
         ConfigError: there is no such target.
     """
-    target = _chosen(config, name)
+    target = config.target(name)
     level = "warning" if config.log_level == "info" else config.log_level
     async with Sts(outside.wall) as sts:
         refresher = Refresher(
@@ -87,9 +87,13 @@ async def run(config: Config, outside: Outside) -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(daemon.caught)
-        handlers = {signal.SIGTERM: stop.set, signal.SIGINT: stop.set, signal.SIGHUP: daemon.refresher.ask}
-        with _signals(loop, handlers):
-            await daemon.serve(stop)
+        for number, handler in (
+            (signal.SIGTERM, stop.set),
+            (signal.SIGINT, stop.set),
+            (signal.SIGHUP, daemon.refresher.ask),
+        ):
+            loop.add_signal_handler(number, handler)
+        await daemon.serve(stop)
     return 0
 
 
@@ -131,13 +135,10 @@ class Daemon:
         credentials, status = self._sockets()
         names = tuple(target.name for target in self._config.targets)
         self._observe(Started(version=__version__, targets=names, warnings=self._config.warnings))
-        refused = self.metrics.refused
-        servers = (
-            self._server("credentials", self._endpoint.handle, CREDENTIAL_CONNECTIONS, refused),
-            self._server("status", self._status.handle, STATUS_CONNECTIONS, lambda _: None),
-        )
-        for server, face, sockets in zip(servers, ("credentials", "status"), (credentials, status), strict=True):
-            addresses = tuple(_address(each) for each in sockets)
+        serving = self._server("credentials", self._endpoint.handle, CREDENTIAL_CONNECTIONS, self.metrics.refused)
+        telling = self._server("status", self._status.handle, STATUS_CONNECTIONS, lambda _: None)
+        for server, face, sockets in ((serving, "credentials", credentials), (telling, "status", status)):
+            addresses = tuple(map(_address, sockets))
             await server.start(sockets)
             self._observe(Listening(face=face, addresses=addresses))
         gc.collect()
@@ -145,8 +146,8 @@ class Daemon:
         try:
             await self._refresh_until(stop)
         finally:
-            for server in reversed(servers):
-                await server.close()
+            await telling.close()
+            await serving.close()
 
     async def _refresh_until(self, stop: asyncio.Event) -> None:
         refreshing = asyncio.create_task(self.refresher.run(), name="refresher")
@@ -197,59 +198,28 @@ class Daemon:
             self._config.authorization_dir,
             [target.name for target in self._config.targets],
             random_token=self._outside.random_token,
-            source=_source(self._config, "SIDECAR_AUTHORIZATION_DIR"),
+            source=self._config.source_of("SIDECAR_AUTHORIZATION_DIR"),
             given=self._config.authorization_token,
         )
 
     def _sockets(self) -> tuple[list[socket], list[socket]]:
-        """Both listeners' sockets; every problem of either at once."""
-        problems: list[Problem] = []
-        bound: list[list[socket]] = []
-        for bind, setting, address in (
-            (bind_loopback, "SIDECAR_LISTEN", self._config.listen),
-            (bind_any, "SIDECAR_STATUS_LISTEN", self._config.status_listen),
-        ):
-            try:
-                source = _source(self._config, setting)
-                bound.append(bind(address.host, address.port, setting=setting, source=source))
-            except ConfigError as error:
-                problems.extend(error.problems)
-        if problems:
-            for each in [sock for sockets in bound for sock in sockets]:
-                each.close()
-            raise ConfigError(problems)
-        return bound[0], bound[1]
+        listen, status = self._config.listen, self._config.status_listen
+        credentials = bind_loopback(listen.host, listen.port, **_blame(self._config, "SIDECAR_LISTEN"))
+        try:
+            blame = _blame(self._config, "SIDECAR_STATUS_LISTEN")
+            return credentials, bind_any(status.host, status.port, **blame)
+        except ConfigError:
+            credentials[0].close()
+            raise
 
     def _server(self, face: str, handler: Any, connections: int, refused: Callable[[str], None]) -> Server:
         limits = Limits(connections=connections)
         return Server(handler, face=face, limits=limits, refused=refused, observe=self._observe)
 
 
-def _chosen(config: Config, name: str | None) -> Target:
-    """The target called `name`, or the first."""
-    found = {target.name: target for target in config.targets}
-    if name is None:
-        return config.targets[0]
-    if name in found:
-        return found[name]
-    wrong, remedy = "there is no such target", f"Choose one of: {', '.join(found)}"
-    raise ConfigError([Problem(setting="--target", value=name, source="flag --target", wrong=wrong, remedy=remedy)])
-
-
-def _source(config: Config, setting: str) -> str:
-    """Where `setting` comes from, as people say it."""
-    return next(origin.where for origin in config.origins if origin.setting.name == setting)
-
-
-@contextmanager
-def _signals(loop: asyncio.AbstractEventLoop, handlers: Mapping[signal.Signals, Callable[[], None]]) -> Iterator[None]:
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
-        yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
+def _blame(config: Config, setting: str) -> dict[str, str]:
+    """What to name where `setting` turns out not to work: itself, and where it comes from."""
+    return {"setting": setting, "source": config.source_of(setting)}
 
 
 def _forbid_core_files() -> None:

@@ -12,8 +12,14 @@ from dataclasses import dataclass
 from sidecar.model import Failure, Hop, Phase
 
 
+class Event:
+    """Something that happened: one of the classes below."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Started:
+class Started(Event):
     """The daemon begins: its version, what it will serve, and what is odd about its configuration."""
 
     version: str
@@ -22,7 +28,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
+class Listening(Event):
     """A listener accepts connections; `face` is `credentials` or `status`."""
 
     face: str
@@ -30,7 +36,7 @@ class Listening:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRead:
+class TokenRead(Event):
     """A projected token that was not there before; `rotated` if it replaced another. `expiration` is Unix time."""
 
     path: str
@@ -42,7 +48,7 @@ class TokenRead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFailed:
+class TokenFailed(Event):
     """The token file cannot be used, in a way it could not a moment ago."""
 
     path: str
@@ -51,7 +57,7 @@ class TokenFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HopSucceeded:
+class HopSucceeded(Event):
     """STS granted a session. `seconds` is how long it took, `lifetime` how long the session lives."""
 
     hop: Hop
@@ -67,7 +73,7 @@ class HopSucceeded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HopFailed:
+class HopFailed(Event):
     """An attempt brought nothing.
 
     `region` is None where no call was spent; `repeated` if it failed in the same way before; `claims` says what the
@@ -87,7 +93,7 @@ class HopFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseChanged:
+class PhaseChanged(Event):
     """A target moved from one phase to another; `remaining` is the served session's life in seconds, or None."""
 
     target: str
@@ -97,7 +103,7 @@ class PhaseChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Skewed:
+class Skewed(Event):
     """The node's clock differs from STS's by `seconds` (positive: the node is behind), or agrees again."""
 
     seconds: float
@@ -105,14 +111,14 @@ class Skewed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshAsked:
+class RefreshAsked(Event):
     """Somebody asked for a refresh now; not granted if somebody just did."""
 
     granted: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateRestored:
+class StateRestored(Event):
     """Sessions that outlived a restart of the sidecar: how many hops of how many that were written."""
 
     hops: int
@@ -120,7 +126,7 @@ class StateRestored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StateIgnored:
+class StateIgnored(Event):
     """The state directory cannot be used, or what it holds is not ours; the daemon goes on without it."""
 
     path: str
@@ -128,7 +134,7 @@ class StateIgnored:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerFailed:
+class HandlerFailed(Event):
     """A bug: a request made a handler raise. The client got a 500; `where` is the innermost frame, no values."""
 
     face: str
@@ -137,25 +143,10 @@ class HandlerFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping:
+class Stopping(Event):
     """The daemon was told to end and serves on for `drain` seconds."""
 
     drain: float
 
 
-Event = (
-    Started
-    | Listening
-    | TokenRead
-    | TokenFailed
-    | HopSucceeded
-    | HopFailed
-    | PhaseChanged
-    | Skewed
-    | RefreshAsked
-    | StateRestored
-    | StateIgnored
-    | HandlerFailed
-    | Stopping
-)
 Observe = Callable[[Event], None]
