@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from sidecar.model import Failure, Hop, Phase
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """Something that happened: one of the classes below."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
