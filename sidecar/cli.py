@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from sidecar import __version__, config
 from sidecar import settings as s
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.formats import Form, document, render
-from sidecar.values import Group, Origin, Setting
+from sidecar.values import Origin, Setting
 
 if TYPE_CHECKING:
     from sidecar.daemon import Outside
@@ -91,15 +92,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_settings(one: argparse.ArgumentParser, settings: Iterable[Setting[Any]]) -> None:
-    groups: dict[Group, argparse._ArgumentGroup] = {}
-    for setting in settings:
-        if setting.flag:
-            group = groups.get(setting.group) or one.add_argument_group(setting.group.value)
-            groups[setting.group] = group
-            default = f"; default {setting.default}" if setting.default else ""
-            meaning = setting.meaning.replace("`", "")
-            names = ", ".join((setting.name, *setting.aws))
-            group.add_argument(setting.flag, dest=setting.name, metavar="…", help=f"{meaning} ({names}{default})")
+    for name, rows in groupby(settings, lambda setting: setting.row.group):
+        group = one.add_argument_group(name)
+        for setting in rows:
+            if setting.flag:
+                row = setting.row
+                source = f"{' or '.join(filter(None, (row.name, row.aws)))}{row.default and f'; default {row.default}'}"
+                meaning = row.meaning.replace("`", "")
+                group.add_argument(setting.flag, dest=setting.name, metavar="…", help=f"{meaning} ({source})")
 
 
 def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -156,7 +156,7 @@ def _config(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 def _seen(origin: Origin) -> str | None:
     """The value as `config` shows it: whole, and of a secret only whether there is one."""
-    if origin.setting.secret:
+    if origin.setting.is_secret:
         return "set" if origin.is_set else "unset"
     return origin.text
 
@@ -214,7 +214,7 @@ def _demo_arguments(one: argparse.ArgumentParser) -> None:
     one.add_argument("--once", action="store_true", help="end by itself after the first refresh")
 
 
-_CHAIN = tuple(each for each in s.SETTINGS if each.group in (Group.CHAIN, Group.STS))
+_CHAIN = s.SETTINGS[: s.SETTINGS.index(s.LISTEN)]
 
 COMMANDS: tuple[Command, ...] = (
     Command(

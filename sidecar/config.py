@@ -17,7 +17,7 @@ from sidecar.model import Hop, Role, Secret, Target
 from sidecar.profiles import Chains, Files
 from sidecar.rules import DEFAULT_DURATION, STAND_IN, breaches
 from sidecar.settings import SETTINGS, Address, Authorization
-from sidecar.values import PREFIX, Origin, Setting, Source, Values, read
+from sidecar.values import PREFIX, Origin, Setting, Values, read
 
 __all__ = ["SETTINGS", "Address", "Authorization", "Client", "Config", "Origin"]
 
@@ -27,17 +27,8 @@ DEFAULT_TARGET = "default"
 _COMFORTABLE = 2_700
 
 # What a profile says for itself, so that it may not be said beside SIDECAR_PROFILES as well.
-_PER_HOP = tuple(setting for setting in SETTINGS if setting.profile_key)
-# The field of a hop that each per-hop setting fills on the last hop.
-_LAST_HOP: Mapping[str, Setting[Any]] = {
-    "role": s.TARGET_ROLE_ARN,
-    "duration": s.DURATION,
-    "external_id": s.EXTERNAL_ID,
-    "source_identity": s.SOURCE_IDENTITY,
-    "tags": s.SESSION_TAGS,
-    "policy": s.POLICY,
-    "policy_arns": s.POLICY_ARNS,
-}
+_PER_HOP = tuple(setting for setting in SETTINGS if setting.field)
+_FIELDS = {setting.field: setting for setting in s.LAST_HOP}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +134,7 @@ def _no_target(name: str | None, remedy: str) -> Problem:
 
 def _is_by_profiles(values: Values) -> bool:
     origin = values.origin(s.PROFILES)
-    is_borrowed = origin.source is Source.AWS_NAME  # AWS_PROFILE says what to do only where nothing of ours does
+    is_borrowed = origin.name == s.PROFILES.row.aws  # AWS_PROFILE says what to do only where nothing of ours does
     return origin.is_set and not (is_borrowed and values.origin(s.TARGET_ROLE_ARN).is_set)
 
 
@@ -178,11 +169,11 @@ def _without(problems: Sequence[Problem], settings: Sequence[Setting[Any]]) -> I
 
 def _is_meant(origin: Origin) -> bool:
     """Whether somebody gave it to the sidecar, rather than a webhook to every container of the pod."""
-    return origin.source is Source.FLAG or origin.name.startswith(PREFIX)
+    return origin.name.startswith(("--", PREFIX))
 
 
 def _said_twice(origin: Origin) -> Problem:
-    key = origin.setting.profile_key
+    key = origin.setting.row.key
     return origin.problem(
         "profiles are in use as well, and a profile says this for itself",
         f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say all by settings.",
@@ -190,13 +181,13 @@ def _said_twice(origin: Origin) -> Problem:
 
 
 def _ignored(origin: Origin) -> str:
-    key = origin.setting.profile_key
+    key = origin.setting.row.key
     return f"{origin.name} is ignored: the targets come from profiles, which say {key} themselves"
 
 
 def _by_settings(values: Values) -> Chains:
     last = _last_hop(values)
-    broken = (values.origin(_LAST_HOP[breach.field]).problem(breach.wrong, breach.remedy) for breach in breaches(last))
+    broken = (values.origin(_FIELDS[breach.field]).problem(breach.wrong, breach.remedy) for breach in breaches(last))
     warnings = []
     if last.source is None and values.origin(s.SOURCE_DURATION).is_set:
         warnings.append("SIDECAR_SOURCE_DURATION is ignored: the direct chain has one hop, see SIDECAR_DURATION")
@@ -219,15 +210,10 @@ def _last_hop(values: Values) -> Hop:
         session_name=values.get(s.SESSION_NAME),
     )
     chained = replace(first, role=target if isinstance(target, Role) else first_role, token_file=None, source=first)
-    return replace(
-        first if target == s.DIRECT else chained,
-        duration=values.get(s.DURATION) or DEFAULT_DURATION,
-        external_id=values.get(s.EXTERNAL_ID),
-        source_identity=values.get(s.SOURCE_IDENTITY),
-        tags=values.get(s.SESSION_TAGS) or (),
-        policy=values.get(s.POLICY),
-        policy_arns=values.get(s.POLICY_ARNS) or (),
-    )
+    given: dict[str, Any] = {
+        each.field: value for each in s.LAST_HOP if (value := values.get(each)) not in (None, s.DIRECT)
+    }
+    return replace(first if target == s.DIRECT else chained, **{"duration": DEFAULT_DURATION, **given})
 
 
 def _missing(values: Values) -> Iterator[Problem]:

@@ -13,44 +13,35 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 from string import Template
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from sidecar import rules
-from sidecar.errors import Problem
+from sidecar import rules, settings
+from sidecar.errors import ConfigError, Problem
 from sidecar.model import Hop, Target
 from sidecar.rules import Illegal
 from sidecar.values import Origin, shown
 
+T = TypeVar("T")
 _TOKEN_FILE, _SOURCE = "web_identity_token_file", "source_profile"
 
-# The keys that shape a hop: the field of `Hop` that each fills, and its parser.
+# The keys that shape a hop: what a setting says of the last one, a profile may say of any.
+_SHAPES = (settings.ROLE_ARN, settings.SESSION_NAME, *settings.LAST_HOP[1:])
 _KEYS: Mapping[str, tuple[str, Callable[[str], object]]] = {
-    "role_arn": ("role", rules.role),
-    "duration_seconds": ("duration", rules.duration),
-    "role_session_name": ("session_name", rules.session_name),
-    "external_id": ("external_id", rules.external_id),
-    "sidecar_source_identity": ("source_identity", rules.source_identity),
-    "sidecar_session_tags": ("tags", rules.tags),
+    **{each.row.key: (each.field, each.parse) for each in _SHAPES},
     "sidecar_transitive_tags": ("transitive_tags", rules.tag_keys),
-    "sidecar_policy": ("policy", rules.policy),
-    "sidecar_policy_arns": ("policy_arns", rules.policy_arns),
 }
 _KEY_OF = {field: key for key, (field, _) in _KEYS.items()}
 
-# Other ways to credentials, each with its keys and why it is not taken.
-_FOREIGN: tuple[tuple[tuple[str, ...], str], ...] = (
-    (
-        ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"),
-        "static keys are not used: the chain begins with the projected token",
-    ),
-    (("credential_process",), "programs are never run for credentials"),
-    (("credential_source",), "the chain begins with the projected token, not with the credentials of a machine"),
-    (("mfa_serial",), "nobody is there to type an MFA code"),
-    (
-        ("sso_session", "sso_start_url", "sso_account_id", "sso_role_name", "login_session"),
-        "nobody is there to sign in with a browser",
-    ),
-)
+# Other ways to credentials, by key, and why they are not taken.
+_STATIC = "static keys are not used: the chain begins with the projected token"
+_BROWSER = "nobody is there to sign in with a browser"
+_FOREIGN = {
+    **dict.fromkeys(("aws_access_key_id", "aws_secret_access_key", "aws_session_token"), _STATIC),
+    "credential_process": "programs are never run for credentials",
+    "credential_source": "the chain begins with the projected token, not with the credentials of a machine",
+    "mfa_serial": "nobody is there to type an MFA code",
+    **dict.fromkeys(("sso_session", "sso_start_url", "sso_account_id", "sso_role_name", "login_session"), _BROWSER),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,8 +73,8 @@ def chains(
     """A target for each of `names`; `asked` says where those come from, `region` outranks the profiles'."""
     try:
         book = _Book.read(files)
-    except _Unreadable as error:
-        return Chains(targets=(), problems=(error.problem,))
+    except ConfigError as error:
+        return Chains(targets=(), problems=error.problems)
     reader = _Reader(book, region, fallback_regions)
     targets = [reader.target(name, replace(asked, text=name)) for name in names]
     return Chains(
@@ -91,12 +82,6 @@ def chains(
         problems=tuple(reader.problems),
         endpoint=next((where for name in names if (where := book.endpoint(name))), None),
     )
-
-
-class _Unreadable(Exception):
-    def __init__(self, setting: str, path: str, wrong: str, remedy: str) -> None:
-        super().__init__(wrong)
-        self.problem = Problem(setting=setting, value=path, source="file", wrong=wrong, remedy=remedy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +113,7 @@ class _Book:
         credentials = _sections("AWS_SHARED_CREDENTIALS_FILE", files.credentials)
         config = _sections("AWS_CONFIG_FILE", files.config)
         if config is None and credentials is None:
-            raise _Unreadable(
+            raise _unusable(
                 "AWS_CONFIG_FILE",
                 files.config,
                 "profiles are asked for, and there is no such file",
@@ -159,10 +144,9 @@ class _Book:
         profile = self.profile(name)
         if profile is None:
             return None
-        service = self.sections["services"].get(profile.keys.get("services"), {}).get("sts")
-        if isinstance(service, dict) and service.get("endpoint_url"):
-            return f"endpoint_url of sts in the services of profile {name}"
-        return f"endpoint_url of profile {name}" if "endpoint_url" in profile.keys else None
+        service = self.sections["services"].get(str(profile.keys.get("services")), {}).get("sts", {})
+        has_one = "endpoint_url" in profile.keys or "endpoint_url" in service
+        return f"endpoint_url of profile {name}" if has_one else None
 
 
 class _Reader:
@@ -177,7 +161,7 @@ class _Reader:
     def target(self, name: str, asked: Origin) -> Target | None:
         """The target of profile `name`, or None where its line does not reach the token."""
         line = self._line(name, asked)
-        fields = {profile.name: dict(self._fields(profile)) for profile in line}
+        fields = {profile.name: self._fields(profile) for profile in line}
         if not line or _TOKEN_FILE not in line[-1].keys:
             return None
         regions = self._regions(line)
@@ -215,13 +199,18 @@ class _Reader:
             self._add(profile.problem(_SOURCE, f"there is no profile {source}", self._book.remedy(source)))
         return following
 
-    def _fields(self, profile: _Profile) -> Iterator[tuple[str, object]]:
-        for key, (field, parse) in _KEYS.items():
-            if key in profile.keys:
-                try:
-                    yield field, parse(_plain(profile.keys[key]))
-                except Illegal as illegal:
-                    self._add(profile.problem(key, illegal.wrong, illegal.remedy))
+    def _fields(self, profile: _Profile) -> dict[str, object]:
+        given = {
+            field: self._parsed(profile, key, parse) for key, (field, parse) in _KEYS.items() if key in profile.keys
+        }
+        return {field: value for field, value in given.items() if value is not None}
+
+    def _parsed(self, profile: _Profile, key: str, parse: Callable[[str], T]) -> T | None:
+        try:
+            return parse(_plain(profile.keys[key]))
+        except Illegal as illegal:
+            self._add(profile.problem(key, illegal.wrong, illegal.remedy))
+            return None
 
     def _hop(self, profile: _Profile, fields: Mapping[str, Any], source: Hop | None) -> Hop:
         defaults = {"role": source.role if source else rules.STAND_IN, "duration": rules.DEFAULT_DURATION}
@@ -233,29 +222,28 @@ class _Reader:
 
     def _regions(self, line: Sequence[_Profile]) -> tuple[str, ...]:
         """The environment's region, else the first that the line names; then the fallbacks."""
-        for profile in line:
-            if self._region is None and "region" in profile.keys:
-                try:
-                    region = rules.region(_plain(profile.keys["region"]))
-                except Illegal as illegal:
-                    self._add(profile.problem("region", illegal.wrong, illegal.remedy))
-                    region = ""
-                return tuple(dict.fromkeys((region, *self._fallback_regions)))
-        if self._region is None:
+        key = settings.REGION.row.key
+        named = next((profile for profile in line if key in profile.keys), None)
+        if self._region is None and named is None:
             remedy = "Write for instance region = eu-central-1, or set AWS_REGION."
-            self._add(line[0].problem("region", "no region: STS is asked in a region", remedy))
+            self._add(line[0].problem(key, "no region: STS is asked in a region", remedy))
+        elif self._region is None and named:
+            region = self._parsed(named, key, rules.region)
+            return tuple(dict.fromkeys((region or "", *self._fallback_regions)))
         return tuple(dict.fromkeys((self._region or "", *self._fallback_regions)))
 
     def _add(self, problem: Problem) -> None:
         self.problems[problem] = None
 
 
+def _unusable(setting: str, path: str, wrong: str, remedy: str) -> ConfigError:
+    return ConfigError([Problem(setting=setting, value=path, source="file", wrong=wrong, remedy=remedy)])
+
+
 def _foreign(profile: _Profile) -> Iterator[Problem]:
-    for keys, wrong in _FOREIGN:
-        key = next((key for key in keys if key in profile.keys), None)
-        if key:
-            remedy = f"Take it out, or ask for another profile; a chain has {_SOURCE} or {_TOKEN_FILE}."
-            yield profile.problem(key, wrong, remedy, is_shown=False)
+    remedy = f"Take it out, or ask for another profile; a chain has {_SOURCE} or {_TOKEN_FILE}."
+    for wrong, key in {wrong: key for key, wrong in reversed(_FOREIGN.items()) if key in profile.keys}.items():
+        yield profile.problem(key, wrong, remedy, is_shown=False)
 
 
 def _gaps(profile: _Profile) -> Iterator[Problem]:
@@ -288,11 +276,11 @@ def _sections(setting: str, path: str) -> Mapping[str, Any] | None:
         return None
     except OSError as error:
         wrong = f"it cannot be read: {error.strerror}"
-        raise _Unreadable(setting, path, wrong, "Give this container's user a readable file.") from None
+        raise _unusable(setting, path, wrong, "Give this container's user a readable file.") from None
     except ConfigParseError as error:
         wrong = f"it is not an AWS config file{_line_of(error.kwargs.get('error'))}"
         remedy = "Mend it until `aws configure list-profiles` reads it."
-        raise _Unreadable(setting, path, wrong, remedy) from None
+        raise _unusable(setting, path, wrong, remedy) from None
     return parsed
 
 

@@ -1,19 +1,59 @@
-"""Every setting, once: the table from which parser, resolution, `config` and the reference page are made."""
+"""Every setting, once: the table from which parser, resolution, `config` and the reference page are made.
+
+What botocore reads by itself (`AWS_CA_BUNDLE`, FIPS, dual-stack, proxies) is not ours to resolve and not in it.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from sidecar import rules
 from sidecar.authorization import TOKEN
 from sidecar.model import Role, Secret
 from sidecar.rules import Illegal
-from sidecar.values import Group, Setting
+from sidecar.values import Row, Setting
 
+# Name, or ours and AWS's; default; the profile key that says the same; meaning. A line without bars opens a group.
+_TABLE = """
+The chain
+AWS_ROLE_ARN | | role_arn | the role of hop 1, assumed with the projected token
+AWS_WEB_IDENTITY_TOKEN_FILE | {token} | web_identity_token_file | the projected service-account token
+SIDECAR_TARGET_ROLE_ARN | | role_arn | the role of hop 2, the one that is served; or `direct` to serve hop 1's
+SIDECAR_PROFILES AWS_PROFILE | | | instead of roles: profiles of the AWS config file, a target each, the default first
+AWS_CONFIG_FILE | ~/.aws/config | | the AWS config file that holds the profiles
+AWS_SHARED_CREDENTIALS_FILE | ~/.aws/credentials | | AWS's credentials file, merged as the AWS CLI does
+SIDECAR_SESSION_NAME AWS_ROLE_SESSION_NAME | | role_session_name | of every hop; by default `<namespace>.<pod>`
+SIDECAR_DURATION | 3600 | duration_seconds | seconds asked for on the last hop: 900 to 3600, or to 43200 in direct mode
+SIDECAR_SOURCE_DURATION | 3600 | duration_seconds | seconds asked for on the hop before the last: 900 to 43200
+SIDECAR_EXTERNAL_ID | | external_id | external id, on the last hop
+SIDECAR_SOURCE_IDENTITY | | sidecar_source_identity | source identity, on the last hop
+SIDECAR_SESSION_TAGS | | sidecar_session_tags | session tags, on the last hop: `k=v,k=v`
+SIDECAR_POLICY | | sidecar_policy | session policy on the last hop: a JSON document
+SIDECAR_POLICY_ARNS | | sidecar_policy_arns | managed policies as session policies on the last hop: ARNs, with commas
+How STS is reached
+AWS_REGION AWS_DEFAULT_REGION | | region | the region whose STS is asked; outranks the profile's
+SIDECAR_STS_FALLBACK_REGIONS | | | regions asked in turn while the first one's STS is unavailable
+AWS_ENDPOINT_URL_STS AWS_ENDPOINT_URL | | | another STS endpoint; not together with fallback regions
+The credential endpoint
+SIDECAR_LISTEN | 127.0.0.1:9911 | | a loopback address and a port
+SIDECAR_AUTHORIZATION | token | | `token`: callers show the authorization token; `none`: the whole pod is served
+SIDECAR_AUTHORIZATION_DIR | /var/run/credential-sidecar | | holds `<target>/token`, each target's authorization token
+SIDECAR_AUTHORIZATION_TOKEN | | | the first target's: at least 16 of `[A-Za-z0-9._~-]`; by default a random one
+The process
+SIDECAR_STATUS_LISTEN | *:9912 | | probes, metrics and status: an address and a port; `*` is all of both families
+SIDECAR_STATE_DIR | | | an in-memory volume of the sidecar alone, where held sessions survive its restart
+SIDECAR_DRAIN | 0 | | seconds of serving after SIGTERM
+SIDECAR_LOG_LEVEL | info | | `debug`, `info`, `warning` or `error`
+SIDECAR_LOG_FORMAT | | | `json` or `text`; by default `text` on a terminal and `json` elsewhere
+"""
+_TOKEN = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"  # where the EKS webhook projects it
+
+T = TypeVar("T")
 DIRECT: Literal["direct"] = "direct"
 
 # It goes into URLs, metrics and, as a directory, into paths: so neither `.` nor `..`.
@@ -43,23 +83,8 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def listen_address(value: str) -> Address:
-    """A loopback address and port: credentials are served to this pod's containers alone."""
-    address = _address(value)
-    if address.host == "*" or not ip_address(address.host).is_loopback:
-        raise Illegal(
-            "the credential endpoint listens on loopback only: whoever reaches it gets the credentials",
-            "Write 127.0.0.1 and a port, or [::1] and a port.",
-        )
-    return address
-
-
 def status_address(value: str) -> Address:
     """Any literal address, or `*`, and a port."""
-    return _address(value)
-
-
-def _address(value: str) -> Address:
     host, colon, port = value.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
     if not colon or not re.fullmatch(r"\d{1,5}", port, re.ASCII) or int(port) > _LAST_PORT:
@@ -70,6 +95,17 @@ def _address(value: str) -> Address:
         raise Illegal(
             f"{host!r} is not a literal IP address", "Write 127.0.0.1 rather than a name; IPv6 as [::1]:9911."
         ) from None
+
+
+def listen_address(value: str) -> Address:
+    """A loopback address and port: credentials are served to this pod's containers alone."""
+    address = status_address(value)
+    if address.host == "*" or not ip_address(address.host).is_loopback:
+        raise Illegal(
+            "the credential endpoint listens on loopback only: whoever reaches it gets the credentials",
+            "Write 127.0.0.1 and a port, or [::1] and a port.",
+        )
+    return address
 
 
 def target_role(value: str) -> Role | Literal["direct"]:
@@ -92,11 +128,6 @@ def profile_names(value: str) -> tuple[str, ...]:
     return names
 
 
-def authorization(value: str) -> Authorization:
-    """`token` or `none`."""
-    return Authorization(_one_of(value, tuple(Authorization)))
-
-
 def authorization_token(value: str) -> Secret:
     """At least 16 characters that are safe in a header and in a URL."""
     if not TOKEN.fullmatch(value):
@@ -114,248 +145,69 @@ def drain(value: str) -> float:
     return float(value)
 
 
-def log_level(value: str) -> str:
-    """One of the four levels."""
-    return _one_of(value, ("debug", "info", "warning", "error"))
+def one_of(*choices: str) -> Callable[[str], str]:
+    """The parser that takes `choices` alone."""
+
+    def parse(value: str) -> str:
+        if value not in choices:
+            raise Illegal("no such choice", f"Write {', '.join(choices[:-1])} or {choices[-1]}.")
+        return value
+
+    return parse
 
 
-def log_format(value: str) -> str:
-    """`json` or `text`."""
-    return _one_of(value, ("json", "text"))
+def authorization(value: str) -> Authorization:
+    """`token` or `none`."""
+    return Authorization(one_of(*Authorization)(value))
 
 
-def _one_of(value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise Illegal("no such choice", f"Write {', '.join(choices[:-1])} or {choices[-1]}.")
-    return value
+def _rows() -> Iterator[Row]:
+    group = ""
+    for line in _TABLE.strip().splitlines():
+        if "|" in line:
+            names, default, key, meaning = map(str.strip, line.split("|"))
+            name, _, aws = names.partition(" ")
+            yield Row(name=name, aws=aws, default=default.format(token=_TOKEN), key=key, meaning=meaning, group=group)
+        else:
+            group = line
 
 
-ROLE_ARN = Setting(
-    name="AWS_ROLE_ARN",
-    group=Group.CHAIN,
-    meaning="the role of hop 1, assumed with the projected token",
-    parse=rules.role,
-    profile_key="role_arn",
-)
-TOKEN_FILE = Setting(
-    name="AWS_WEB_IDENTITY_TOKEN_FILE",
-    group=Group.CHAIN,
-    meaning="the projected service-account token",
-    parse=str,
-    default="/var/run/secrets/eks.amazonaws.com/serviceaccount/token",
-    profile_key="web_identity_token_file",
-)
-TARGET_ROLE_ARN = Setting(
-    name="SIDECAR_TARGET_ROLE_ARN",
-    group=Group.CHAIN,
-    meaning="the role of hop 2, the one that is served; or `direct` where hop 1's role is",
-    parse=target_role,
-    profile_key="role_arn",
-)
-PROFILES = Setting(
-    name="SIDECAR_PROFILES",
-    group=Group.CHAIN,
-    meaning="instead of roles: profiles of the AWS config file, one target each; the first is the default target",
-    parse=profile_names,
-    aws=("AWS_PROFILE",),
-)
-CONFIG_FILE = Setting(
-    name="AWS_CONFIG_FILE",
-    group=Group.CHAIN,
-    meaning="the AWS config file that holds the profiles",
-    parse=str,
-    default="~/.aws/config",
-)
-CREDENTIALS_FILE = Setting(
-    name="AWS_SHARED_CREDENTIALS_FILE",
-    group=Group.CHAIN,
-    meaning="the AWS credentials file, merged into the profiles as the AWS CLI does",
-    parse=str,
-    default="~/.aws/credentials",
-)
-SESSION_NAME = Setting(
-    name="SIDECAR_SESSION_NAME",
-    group=Group.CHAIN,
-    meaning="role session name of every hop; by default `<namespace>.<pod>`, from the token",
-    parse=rules.session_name,
-    aws=("AWS_ROLE_SESSION_NAME",),
-    profile_key="role_session_name",
-)
-DURATION = Setting(
-    name="SIDECAR_DURATION",
-    group=Group.CHAIN,
-    meaning="seconds asked for on the last hop: 900 to 3600, or to 43200 where it is the only hop",
-    parse=rules.duration,
-    default="3600",
-    profile_key="duration_seconds",
-)
-SOURCE_DURATION = Setting(
-    name="SIDECAR_SOURCE_DURATION",
-    group=Group.CHAIN,
-    meaning="seconds asked for on the hop before the last: 900 to 43200",
-    parse=rules.duration,
-    default="3600",
-    profile_key="duration_seconds",
-)
-EXTERNAL_ID = Setting(
-    name="SIDECAR_EXTERNAL_ID",
-    group=Group.CHAIN,
-    meaning="external id, on the last hop",
-    parse=rules.external_id,
-    profile_key="external_id",
-)
-SOURCE_IDENTITY = Setting(
-    name="SIDECAR_SOURCE_IDENTITY",
-    group=Group.CHAIN,
-    meaning="source identity, on the last hop",
-    parse=rules.source_identity,
-    profile_key="sidecar_source_identity",
-)
-SESSION_TAGS = Setting(
-    name="SIDECAR_SESSION_TAGS",
-    group=Group.CHAIN,
-    meaning="session tags, on the last hop: `k=v,k=v`",
-    parse=rules.tags,
-    profile_key="sidecar_session_tags",
-)
-POLICY = Setting(
-    name="SIDECAR_POLICY",
-    group=Group.CHAIN,
-    meaning="session policy on the last hop: a JSON document",
-    parse=rules.policy,
-    profile_key="sidecar_policy",
-)
-POLICY_ARNS = Setting(
-    name="SIDECAR_POLICY_ARNS",
-    group=Group.CHAIN,
-    meaning="managed policies as session policies on the last hop: ARNs, separated by commas",
-    parse=rules.policy_arns,
-    profile_key="sidecar_policy_arns",
-)
-REGION = Setting(
-    name="AWS_REGION",
-    group=Group.STS,
-    meaning="the region whose STS is asked; else the profile's `region`",
-    parse=rules.region,
-    aws=("AWS_DEFAULT_REGION",),
-)
-FALLBACK_REGIONS = Setting(
-    name="SIDECAR_STS_FALLBACK_REGIONS",
-    group=Group.STS,
-    meaning="regions asked in turn while the first one's STS is unavailable; not together with an endpoint URL",
-    parse=rules.regions,
-)
-ENDPOINT_URL = Setting(
-    name="AWS_ENDPOINT_URL_STS",
-    group=Group.STS,
-    meaning="another STS endpoint, for instance a VPC endpoint's own name",
-    parse=str,
-    aws=("AWS_ENDPOINT_URL",),
-    has_flag=False,
-)
-CA_BUNDLE = Setting(
-    name="AWS_CA_BUNDLE",
-    group=Group.STS,
-    meaning="certificates to trust for STS, a PEM file",
-    parse=str,
-    has_flag=False,
-)
-FIPS = Setting(
-    name="AWS_USE_FIPS_ENDPOINT", group=Group.STS, meaning="`true` asks STS's FIPS endpoint", parse=str, has_flag=False
-)
-DUAL_STACK = Setting(
-    name="AWS_USE_DUALSTACK_ENDPOINT",
-    group=Group.STS,
-    meaning="`true` asks STS's dual-stack endpoint",
-    parse=str,
-    has_flag=False,
-)
-LISTEN = Setting(
-    name="SIDECAR_LISTEN",
-    group=Group.ENDPOINT,
-    meaning="the credential endpoint: a loopback address and a port",
-    parse=listen_address,
-    default="127.0.0.1:9911",
-)
-AUTHORIZATION = Setting(
-    name="SIDECAR_AUTHORIZATION",
-    group=Group.ENDPOINT,
-    meaning="`token`: callers show the authorization token; `none`: every process in the pod is served",
-    parse=authorization,
-    default="token",
-)
-AUTHORIZATION_DIR = Setting(
-    name="SIDECAR_AUTHORIZATION_DIR",
-    group=Group.ENDPOINT,
-    meaning="holds `<target>/token`, the authorization token of each target",
-    parse=str,
-    default="/var/run/credential-sidecar",
-)
-AUTHORIZATION_TOKEN = Setting(
-    name="SIDECAR_AUTHORIZATION_TOKEN",
-    group=Group.ENDPOINT,
-    meaning="the first target's authorization token, at least 16 of `[A-Za-z0-9._~-]`; by default a random one",
-    parse=authorization_token,
-    secret=True,
-)
-STATUS_LISTEN = Setting(
-    name="SIDECAR_STATUS_LISTEN",
-    group=Group.PROCESS,
-    meaning="probes, metrics and status: an address and a port; `*` is every address of both families",
-    parse=status_address,
-    default="*:9912",
-)
-STATE_DIR = Setting(
-    name="SIDECAR_STATE_DIR",
-    group=Group.PROCESS,
-    meaning="an in-memory volume of the sidecar alone, where held sessions survive its restart",
-    parse=str,
-)
-DRAIN = Setting(
-    name="SIDECAR_DRAIN", group=Group.PROCESS, meaning="seconds of serving after SIGTERM", parse=drain, default="0"
-)
-LOG_LEVEL = Setting(
-    name="SIDECAR_LOG_LEVEL",
-    group=Group.PROCESS,
-    meaning="`debug`, `info`, `warning` or `error`",
-    parse=log_level,
-    default="info",
-)
-LOG_FORMAT = Setting(
-    name="SIDECAR_LOG_FORMAT",
-    group=Group.PROCESS,
-    meaning="`json` or `text`; by default `text` on a terminal and `json` elsewhere",
-    parse=log_format,
-)
+_ROWS = {row.name: row for row in _rows()}
 
-SETTINGS: tuple[Setting[Any], ...] = (
-    ROLE_ARN,
-    TOKEN_FILE,
-    TARGET_ROLE_ARN,
-    PROFILES,
-    CONFIG_FILE,
-    CREDENTIALS_FILE,
-    SESSION_NAME,
-    DURATION,
-    SOURCE_DURATION,
-    EXTERNAL_ID,
-    SOURCE_IDENTITY,
-    SESSION_TAGS,
-    POLICY,
-    POLICY_ARNS,
-    REGION,
-    FALLBACK_REGIONS,
-    ENDPOINT_URL,
-    CA_BUNDLE,
-    FIPS,
-    DUAL_STACK,
-    LISTEN,
-    AUTHORIZATION,
-    AUTHORIZATION_DIR,
-    AUTHORIZATION_TOKEN,
-    STATUS_LISTEN,
-    STATE_DIR,
-    DRAIN,
-    LOG_LEVEL,
-    LOG_FORMAT,
-)
+
+def _of(
+    name: str, parse: Callable[[str], T], *, field: str = "", has_flag: bool = True, is_secret: bool = False
+) -> Setting[T]:
+    return Setting(row=_ROWS[name], parse=parse, field=field, has_flag=has_flag, is_secret=is_secret)
+
+
+ROLE_ARN = _of("AWS_ROLE_ARN", rules.role, field="role")
+TOKEN_FILE = _of("AWS_WEB_IDENTITY_TOKEN_FILE", str, field="token_file")
+TARGET_ROLE_ARN = _of("SIDECAR_TARGET_ROLE_ARN", target_role, field="role")
+PROFILES = _of("SIDECAR_PROFILES", profile_names)
+CONFIG_FILE = _of("AWS_CONFIG_FILE", str)
+CREDENTIALS_FILE = _of("AWS_SHARED_CREDENTIALS_FILE", str)
+SESSION_NAME = _of("SIDECAR_SESSION_NAME", rules.session_name, field="session_name")
+DURATION = _of("SIDECAR_DURATION", rules.duration, field="duration")
+SOURCE_DURATION = _of("SIDECAR_SOURCE_DURATION", rules.duration, field="duration")
+EXTERNAL_ID = _of("SIDECAR_EXTERNAL_ID", rules.external_id, field="external_id")
+SOURCE_IDENTITY = _of("SIDECAR_SOURCE_IDENTITY", rules.source_identity, field="source_identity")
+SESSION_TAGS = _of("SIDECAR_SESSION_TAGS", rules.tags, field="tags")
+POLICY = _of("SIDECAR_POLICY", rules.policy, field="policy")
+POLICY_ARNS = _of("SIDECAR_POLICY_ARNS", rules.policy_arns, field="policy_arns")
+REGION = _of("AWS_REGION", rules.region)
+FALLBACK_REGIONS = _of("SIDECAR_STS_FALLBACK_REGIONS", rules.regions)
+ENDPOINT_URL = _of("AWS_ENDPOINT_URL_STS", str, has_flag=False)
+LISTEN = _of("SIDECAR_LISTEN", listen_address)
+AUTHORIZATION = _of("SIDECAR_AUTHORIZATION", authorization)
+AUTHORIZATION_DIR = _of("SIDECAR_AUTHORIZATION_DIR", str)
+AUTHORIZATION_TOKEN = _of("SIDECAR_AUTHORIZATION_TOKEN", authorization_token, has_flag=False, is_secret=True)
+STATUS_LISTEN = _of("SIDECAR_STATUS_LISTEN", status_address)
+STATE_DIR = _of("SIDECAR_STATE_DIR", str)
+DRAIN = _of("SIDECAR_DRAIN", drain)
+LOG_LEVEL = _of("SIDECAR_LOG_LEVEL", one_of("debug", "info", "warning", "error"))
+LOG_FORMAT = _of("SIDECAR_LOG_FORMAT", one_of("json", "text"))
+
+SETTINGS: tuple[Setting[Any], ...] = tuple(each for each in globals().values() if isinstance(each, Setting))
+# What shapes the last hop; each has the field of the hop that it fills.
+LAST_HOP = (TARGET_ROLE_ARN, DURATION, EXTERNAL_ID, SOURCE_IDENTITY, SESSION_TAGS, POLICY, POLICY_ARNS)

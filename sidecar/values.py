@@ -11,7 +11,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from enum import Enum, StrEnum
 from typing import Any, Generic, TypeVar, cast
 
 from sidecar.errors import Problem
@@ -27,79 +26,67 @@ _SERVICE_LINK = re.compile(r"SIDECAR_(.+_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP
 _SHOWN = 80
 
 
-class Group(Enum):
-    """What a setting is about: a heading in the reference, and the unit in which commands take settings."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the table says of a setting: its name, AWS's name for it, its default, where a profile says the same, what
+    it means, and the group it stands in; texts are empty where there is nothing."""
 
-    CHAIN = "The chain"
-    STS = "How STS is reached"
-    ENDPOINT = "The credential endpoint"
-    PROCESS = "The process"
+    name: str
+    aws: str = ""
+    default: str = ""
+    key: str = ""
+    meaning: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting(Generic[T_co]):
-    """One row of the table; `parse` turns text into the value or raises `Illegal`.
+    """A row of the table and its parser, which turns text into the value or raises `Illegal`; `field` is what it fills
+    in a hop. A secret has no flag, since argv is public, nor has what another library reads from the environment."""
 
-    `aws` are AWS's names for it, asked after its own. `profile_key` is where a profile says it instead.
-    """
-
-    name: str
-    group: Group
-    meaning: str
+    row: Row
     parse: Callable[[str], T_co]
-    default: str | None = None
-    aws: tuple[str, ...] = ()
-    profile_key: str | None = None
-    secret: bool = False
+    field: str = ""
     has_flag: bool = True
+    is_secret: bool = False
 
     @property
-    def flag(self) -> str | None:
-        """`--` and the name in kebab case without its prefix; secrets have none, since argv is public."""
-        if self.secret or not self.has_flag:
-            return None
-        return "--" + _bare(self.name).lower().replace("_", "-")
+    def name(self) -> str:
+        """The variable."""
+        return self.row.name
 
-
-class Source(StrEnum):
-    """By what a setting is given, strongest first."""
-
-    FLAG = "flag"
-    ENVIRONMENT = "environment"
-    AWS_NAME = "AWS name"
-    DEFAULT = "default"
-    NOWHERE = "nowhere"
+    @property
+    def flag(self) -> str:
+        """`--` and the name in kebab case without its prefix, or nothing."""
+        return "--" + _bare(self.name).lower().replace("_", "-") if self.has_flag else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a setting was given, by what, and under which name; `text` is None where nothing gives it."""
+    """What a setting was given, and the flag or variable that gives it; neither where nothing does."""
 
     setting: Setting[Any]
     text: str | None
-    source: Source
     name: str
 
     @property
     def is_set(self) -> bool:
         """Whether something other than its default gives the setting, legal or not."""
-        return self.source not in (Source.DEFAULT, Source.NOWHERE)
+        return bool(self.name)
 
     @property
     def where(self) -> str:
         """The source as people say it."""
-        match self.source:
-            case Source.FLAG:
-                return f"flag {self.name}"
-            case Source.AWS_NAME:
-                return f"environment, {self.name}"
-            case other:
-                return other.value
+        if not self.name:
+            return "nowhere" if self.text is None else "default"
+        if self.name == self.setting.flag:
+            return f"flag {self.name}"
+        return "environment" if self.name == self.setting.name else f"environment, {self.name}"
 
     @property
     def shown(self) -> str | None:
         """The text as people may see it: on one line, and never a secret."""
-        return None if self.text is None or self.setting.secret else shown(self.text)
+        return None if self.text is None or self.setting.is_secret else shown(self.text)
 
     def problem(self, wrong: str, remedy: str) -> Problem:
         """The problem with what was given here."""
@@ -150,17 +137,12 @@ def shown(text: str) -> str:
 
 
 def _origin(setting: Setting[Any], flags: Mapping[str, str], environ: Mapping[str, str]) -> Origin:
-    def given(text: str | None, source: Source, name: str) -> Origin:
-        return Origin(setting=setting, text=text, source=source, name=name)
-
-    if text := flags.get(setting.name, "").strip():
-        return given(text, Source.FLAG, setting.flag or setting.name)
-    if text := environ.get(setting.name, "").strip():
-        return given(text, Source.ENVIRONMENT, setting.name)
-    for name in setting.aws:
-        if text := environ.get(name, "").strip():
-            return given(text, Source.AWS_NAME, name)
-    return given(setting.default, Source.DEFAULT if setting.default else Source.NOWHERE, setting.name)
+    given = {setting.flag: flags.get(setting.name, "")} if setting.flag else {}
+    given |= {name: environ.get(name, "") for name in (setting.name, setting.row.aws)}
+    name, text = next(
+        ((name, text.strip()) for name, text in given.items() if text.strip()), ("", setting.row.default or None)
+    )
+    return Origin(setting=setting, text=text, name=name)
 
 
 def _parse(origin: Origin) -> object:

@@ -11,7 +11,7 @@ from botocore.session import Session
 from sidecar.model import Hop
 from sidecar.profiles import Chains, Files, chains
 from sidecar.settings import PROFILES
-from sidecar.values import Origin, Source
+from sidecar.values import Origin
 from tests.builders import REGION, ROLE_A, ROLE_B, TOKEN_FILE, chain, hop
 from tests.users import unprivileged
 
@@ -31,7 +31,7 @@ def read(tmp_path: Path) -> Read:
             if text is not None:
                 (tmp_path / name).write_text(text)
         files = Files.expand("~/config", "~/credentials", {"HOME": str(tmp_path)})
-        asked = Origin(setting=PROFILES, text=",".join(names), source=Source.ENVIRONMENT, name=PROFILES.name)
+        asked = Origin(setting=PROFILES, text=",".join(names), name=PROFILES.name)
         return chains(names, asked=asked, files=files, region=region, fallback_regions=())
 
     return read
@@ -304,10 +304,7 @@ def test_paths_are_expanded_from_the_environment_that_is_given() -> None:
     [
         (A, None),
         (A + "endpoint_url = https://x\n", "endpoint_url of profile a"),
-        (
-            A + "services = vpc\n[services vpc]\nsts =\n  endpoint_url = https://x\n",
-            "endpoint_url of sts in the services of profile a",
-        ),
+        (A + "services = vpc\n[services vpc]\nsts =\n  endpoint_url = https://x\n", "endpoint_url of profile a"),
         (A + "services = vpc\n[services vpc]\ns3 =\n  endpoint_url = https://x\n", None),
     ],
 )

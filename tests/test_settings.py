@@ -17,7 +17,7 @@ from sidecar.values import Setting
 def test_every_setting_stands_once_in_the_table() -> None:
     made = [each for each in vars(settings).values() if isinstance(each, Setting)]
     assert [*SETTINGS] == made
-    names = [name for setting in SETTINGS for name in (setting.name, *setting.aws)]
+    names = [name for setting in SETTINGS for name in (setting.row.name, setting.row.aws) if name]
     flags = [setting.flag for setting in SETTINGS if setting.flag]
     assert len(set(names)) == len(names)
     assert len(set(flags)) == len(flags)
@@ -25,7 +25,7 @@ def test_every_setting_stands_once_in_the_table() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_a_default_is_a_legal_value(setting: Setting[Any]) -> None:
-    assert setting.default is None or setting.parse(setting.default) is not None
+    assert not setting.row.default or setting.parse(setting.row.default) is not None
 
 
 def test_a_flag_is_the_name_in_kebab_case() -> None:
@@ -35,7 +35,7 @@ def test_a_flag_is_the_name_in_kebab_case() -> None:
 
 
 def test_what_argv_would_make_public_has_no_flag() -> None:
-    assert settings.AUTHORIZATION_TOKEN.flag is None
+    assert settings.AUTHORIZATION_TOKEN.flag == ""
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_the_credential_endpoint_listens_on_loopback_alone(text: str) -> None:
         (settings.drain, "nan", "0 to 86400"),
         (settings.drain, "1e3", "0 to 86400"),
         (settings.drain, "86401", "0 to 86400"),
-        (settings.log_level, "verbose", "no such choice"),
-        (settings.log_format, "yaml", "no such choice"),
+        (settings.LOG_LEVEL.parse, "verbose", "no such choice"),
+        (settings.LOG_FORMAT.parse, "yaml", "no such choice"),
     ],
 )
 def test_what_cannot_be_is_refused(parse: Callable[[str], object], text: str, words: str) -> None:
@@ -97,7 +97,7 @@ def test_what_cannot_be_is_refused(parse: Callable[[str], object], text: str, wo
 
 def test_a_choice_that_is_none_lists_the_choices() -> None:
     with pytest.raises(Illegal) as caught:
-        settings.log_level("verbose")
+        settings.LOG_LEVEL.parse("verbose")
     assert caught.value.remedy == "Write debug, info, warning or error."
 
 
