@@ -15,6 +15,7 @@ import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
+from sidecar import files
 from sidecar.errors import ConfigError, Problem
 from sidecar.model import Secret
 
@@ -23,10 +24,9 @@ TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}", re.ASCII)
 # Every uid of the pod reads it: who may is decided by who mounts the directory.
 MODE = 0o444
 SETTING = "SIDECAR_AUTHORIZATION_DIR"
-_FILE, _TEMPORARY = "token", ".token.new"
+_FILE = "token"
 # A token that is longer than this fits no header.
 _LONGEST = 4096
-_FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def provide(
@@ -48,7 +48,7 @@ def _provided(folder: str, given: Secret | None, random_token: Callable[[], str]
     try:
         with suppress(FileExistsError):
             os.makedirs(folder, 0o755)
-        opened = os.open(folder, _FOLDER_FLAGS)
+        opened = os.open(folder, files.FOLDER_FLAGS)
         try:
             return _held_or_written(opened, given, random_token)
         finally:
@@ -78,7 +78,7 @@ def _held_or_written(folder: int, given: Secret | None, random_token: Callable[[
     if held is not None:
         return held
     token = given or Secret(random_token())
-    _write(folder, token)
+    files.write(folder, _FILE, token.reveal().encode("ascii"), MODE)
     return token
 
 
@@ -90,26 +90,14 @@ def _read(folder: int) -> Secret | None:
         opened = os.open(_FILE, flags, dir_fd=folder)
     except FileNotFoundError:
         return None
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise _Foreign("it is not a regular file")
     with open(opened, "rb") as file:
-        if not stat.S_ISREG(os.fstat(opened).st_mode):
-            raise _Foreign("it is not a regular file")
         text = file.read(_LONGEST + 1).decode("ascii", "replace")
     if len(text) > _LONGEST or not TOKEN.fullmatch(text):
         raise _Foreign("it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline")
     return Secret(text)
-
-
-def _write(folder: int, token: Secret) -> None:
-    with suppress(FileNotFoundError):  # what a killed predecessor left
-        os.unlink(_TEMPORARY, dir_fd=folder)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(_TEMPORARY, flags, MODE, dir_fd=folder), "wb") as file:
-        os.fchmod(file.fileno(), MODE)  # whatever the umask
-        file.write(token.reveal().encode("ascii"))
-        file.flush()
-        os.fsync(file.fileno())
-    os.rename(_TEMPORARY, _FILE, src_dir_fd=folder, dst_dir_fd=folder)
-    os.fsync(folder)
 
 
 def _problem(path: str, source: str, wrong: str, remedy: str) -> ConfigError:

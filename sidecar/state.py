@@ -12,12 +12,13 @@ import stat
 from collections.abc import Iterable
 from contextlib import suppress
 
+from sidecar import files
 from sidecar.archive import dump, load
 from sidecar.events import Observe, StateIgnored, StateRestored
 from sidecar.ledger import Ledger
 from sidecar.model import Target
 
-_DIRECTORY, _FILE, _TEMPORARY = "credential-sidecar", "sessions.json", "sessions.json.new"
+_DIRECTORY, _FILE = "credential-sidecar", "sessions.json"
 # A session is about 2 kB; a directory of somebody else's making is not read into memory whole.
 _LARGEST = 4 * 1024 * 1024
 
@@ -66,7 +67,7 @@ class State:
         """Our directory, open: ours alone, and a directory rather than a link to one."""
         with suppress(FileExistsError):
             os.mkdir(self._path, 0o700)
-        folder = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        folder = os.open(self._path, files.FOLDER_FLAGS)
         seen = os.fstat(folder)
         # The permission bits alone: below a volume with an fsGroup, directories inherit the setgid bit.
         if seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) & 0o777 == 0o700:
@@ -88,14 +89,6 @@ class State:
     def _write(self, data: bytes) -> None:
         folder = self._open()
         try:
-            with suppress(FileNotFoundError):  # what a killed predecessor left
-                os.unlink(_TEMPORARY, dir_fd=folder)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            with open(os.open(_TEMPORARY, flags, 0o600, dir_fd=folder), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(_TEMPORARY, _FILE, src_dir_fd=folder, dst_dir_fd=folder)
-            os.fsync(folder)
+            files.write(folder, _FILE, data, 0o600)
         finally:
             os.close(folder)

@@ -18,6 +18,7 @@ LAYERS = {
         *("archive", "contract", "events", "formats", "ledger", "remedies"),
         *("rules", "schedule", "tokens", "values"),
     },
+    "tools of the edges": {"files"},
     "edges": {
         *("authorization", "http", "log", "metrics", "probe"),
         *("endpoint", "sockets", "state", "status", "sts", "token_file"),

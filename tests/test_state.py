@@ -123,7 +123,7 @@ def test_a_link_in_place_of_the_file_restores_nothing(tmp_path: Path) -> None:
 def test_a_link_left_as_the_temporary_is_not_written_through(tmp_path: Path) -> None:
     file, victim = kept(tmp_path), tmp_path / "victim"
     victim.write_bytes(b"not ours")
-    file.with_name("sessions.json.new").symlink_to(victim)
+    file.with_name(".sessions.json.new").symlink_to(victim)
     kept(tmp_path, held(TARGET.hop))
     assert victim.read_bytes() == b"not ours"
     assert not file.is_symlink()
@@ -191,7 +191,7 @@ def test_d30_a_write_replaces_the_file_by_rename(tmp_path: Path) -> None:
 
 def test_d30_a_half_written_temporary_of_a_killed_life_harms_nothing(tmp_path: Path) -> None:
     file = kept(tmp_path)
-    file.with_name("sessions.json.new").write_bytes(b'{"form": 1, "bo')
+    file.with_name(".sessions.json.new").write_bytes(b'{"form": 1, "bo')
     assert Keeper(tmp_path).restored() == WALKED
     kept(tmp_path, held(TARGET.hop))
     assert Keeper(tmp_path).restored() == held(TARGET.hop)
@@ -211,5 +211,5 @@ def test_d30_a_life_killed_between_write_and_rename_leaves_the_state_before(tmp_
     file = kept(tmp_path)
     killed = subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], timeout=30, check=False)
     assert killed.returncode == -signal.SIGKILL
-    assert file.with_name("sessions.json.new").exists()
+    assert file.with_name(".sessions.json.new").exists()
     assert Keeper(tmp_path).restored() == WALKED
