@@ -16,7 +16,7 @@ from bench.stage import stage
 
 ROOMS = {"start": start.measure, "serving": serving.measure, "memory": memory.measure, "idle": idle.measure}
 # Idle windows of two polls of the token each.
-FULL = Plan(runs=7, walks=1000, load=1.5, idle=4.0)
+FULL = Plan(runs=7, walks=1000, load=1.0, idle=4.0)
 QUICK = Plan(runs=5, walks=100, load=0.4, idle=2.0)
 
 

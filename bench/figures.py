@@ -23,10 +23,14 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One round: ours and, of the same round, the baseline; None where the target is absolute."""
+    """One round: ours and, of the same round, the baseline; None where the target is absolute.
+
+    `work` is the same ratio by processor time, which other programs on the machine hardly disturb.
+    """
 
     ours: float
     baseline: float | None = None
+    work: float | None = None
 
     @property
     def value(self) -> float:
@@ -55,7 +59,7 @@ class Figure:
         return self.value >= self.target if self.at_least else self.value <= self.target
 
 
-HEAD = ("figure", "ours", "baseline", "ratio", "target", "reached (min–max of rounds)")
+HEAD = ("figure", "ours", "baseline", "ratio", "target", "reached (min–max of rounds)", "by processor time")
 
 
 def table(figures: Sequence[Figure]) -> str:
@@ -69,6 +73,7 @@ def table(figures: Sequence[Figure]) -> str:
 def _row(figure: Figure) -> tuple[str, ...]:
     values = [sample.value for sample in figure.samples]
     baselines = [sample.baseline for sample in figure.samples if sample.baseline is not None]
+    works = [sample.work for sample in figure.samples if sample.work is not None]
     reached = "yes" if figure.is_reached else f"not reached: {figure.value:.3g} of {figure.target:g}"
     return (
         figure.name,
@@ -77,4 +82,5 @@ def _row(figure: Figure) -> tuple[str, ...]:
         f"{figure.value:.3f}" if baselines else "",
         f"{'≥' if figure.at_least else '≤'} {figure.target:g}",
         f"{reached} ({min(values):.3g}–{max(values):.3g})",
+        f"{median(works):.3f} ({min(works):.3g}–{max(works):.3g})" if works else "",
     )

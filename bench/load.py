@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import perf_counter
 
 from bench.figures import CannotMeasureError
-from bench.stage import whole
+from bench.stage import processor_seconds, whole
 
 # What one answer may take before the measurement is given up.
 _PATIENCE = 10.0
@@ -21,22 +21,25 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What came of it: answers per second, and the latency in seconds that 99 of 100 answers kept."""
+    """What came of it: answers per second, the latency in seconds that 99 of 100 answers kept, and the seconds on a
+    core that an answer took the server."""
 
     rate: float
     p99: float
+    work: float
 
 
-def load(port: int, request: bytes, *, connections: int, seconds: float) -> Load:
-    """Sends `request` on every connection as soon as the answer before is whole, for `seconds`."""
+def load(port: int, pid: int, request: bytes, *, connections: int, seconds: float) -> Load:
+    """Sends `request` to the process `pid` on every connection, each as soon as the answer before is whole."""
     with ExitStack() as stack:
         socks = [stack.enter_context(_connected(port)) for _ in range(connections)]
         size = max(_first(sock, request) for sock in socks)
         epoll = stack.enter_context(select.epoll())
-        began = perf_counter()
+        began, before = perf_counter(), processor_seconds(pid)
         latencies = list(_latencies({sock.fileno(): sock for sock in socks}, epoll, request, size, seconds))
-        elapsed = perf_counter() - began
-    return Load(rate=len(latencies) / elapsed, p99=sorted(latencies)[int(len(latencies) * 0.99)])
+        elapsed, worked = perf_counter() - began, processor_seconds(pid) - before
+    count = len(latencies)
+    return Load(rate=count / elapsed, p99=sorted(latencies)[int(count * 0.99)], work=worked / count)
 
 
 def _latencies(

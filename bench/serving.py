@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import contextmanager
 from time import monotonic, sleep
 
 from bench.figures import CannotMeasureError, Figure, Plan, Sample
@@ -13,42 +12,53 @@ from bench.load import Load, load
 from bench.stage import Process, Stage, line, process
 
 _CONNECTIONS = (1, 64)
-# The daemon grants "refresh now" this often.
-_ASKING = 10.5
+# A call to STS ends after five seconds, and "refresh now" is granted every ten.
+_LONGEST, _ASKING = 2.0, 10.5
 _PATIENCE = 5.0
+_Loads = dict[tuple[str, int], Load]
 
 
 def measure(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """Rates and latencies, plain, ours and ours with STS hanging in turn."""
-    stage = stage.moved()
-    plain = stage.moved().port
-    rounds: list[dict[str, dict[int, Load]]] = []
-    with ExitStack() as stack:
-        daemon = stack.enter_context(stage.daemon())
-        body = stage.until_served(daemon)
-        stack.enter_context(_plain(plain, body))
-        asked = -_ASKING
-        for _ in range(plan.runs):
-            seen = {"plain": _loads(plain, stage, plan), "ours": _loads(stage.port, stage, plan)}
-            sleep(max(0.0, asked + _ASKING - monotonic()))
-            asked = monotonic()
-            with _hanging(stage, daemon):
-                seen["hanging"] = _loads(stage.port, stage, replace(plan, load=min(plan.load, 1.5)))
-            rounds.append(seen)
+    """Rates and latencies: in every round plain, ours, and ours with STS hanging, one right after the other."""
+    rounds = list(_rounds(stage.moved(), plan))
     for count in _CONNECTIONS:
-        samples = [Sample(ours=seen["ours"][count].rate, baseline=seen["plain"][count].rate) for seen in rounds]
+        samples = [_rate(seen["ours", count], seen["plain", count]) for seen in rounds]
         name = f"requests per second, {count} connection{'s'[: count - 1]}"
         yield Figure(name=name, unit="/s", target=0.85, samples=samples, at_least=True)
     for count in _CONNECTIONS:
-        samples = [
-            Sample(ours=seen["hanging"][count].p99 * 1e3, baseline=seen["ours"][count].p99 * 1e3) for seen in rounds
-        ]
+        samples = [_latency(seen["hanging", count], seen["ours", count]) for seen in rounds]
         name = f"p99 while STS hangs, {count} connection{'s'[: count - 1]}"
         yield Figure(name=name, unit="ms", target=1.2, samples=samples)
 
 
-def _loads(port: int, stage: Stage, plan: Plan) -> dict[int, Load]:
-    return {count: load(port, stage.request, connections=count, seconds=plan.load) for count in _CONNECTIONS}
+def _rate(ours: Load, plain: Load) -> Sample:
+    return Sample(ours=ours.rate, baseline=plain.rate, work=plain.work / ours.work)
+
+
+def _latency(hanging: Load, idle: Load) -> Sample:
+    return Sample(ours=hanging.p99 * 1e3, baseline=idle.p99 * 1e3)
+
+
+def _rounds(stage: Stage, plan: Plan) -> Iterator[_Loads]:
+    port = stage.moved().port
+    asked = -_ASKING
+    with stage.daemon() as daemon, _plain(port, stage.until_served(daemon)) as plain:
+
+        def seen(port: int, it: Process, count: int) -> Load:
+            seconds = min(plan.load, _LONGEST)
+            return load(port, it.pid, stage.request, connections=count, seconds=seconds)
+
+        for _ in range(plan.runs):
+            sleep(max(0.0, asked + _ASKING - monotonic()))
+            once: _Loads = {}
+            for count in _CONNECTIONS:
+                once["plain", count] = seen(port, plain, count)
+                once["ours", count] = seen(stage.port, daemon, count)
+            asked = monotonic()
+            with _hanging(stage, daemon):
+                for count in _CONNECTIONS:
+                    once["hanging", count] = seen(stage.port, daemon, count)
+            yield once
 
 
 @contextmanager
