@@ -122,6 +122,14 @@ def claimed_tags(claim: Any) -> tuple[dict[str, str], frozenset[str]]:
     return _distinct(tags), keys
 
 
+def claimed_source_identity(claim: Any) -> str | None:
+    """The JWT claim `https://aws.amazon.com/source_identity`; IDPRejectedClaim where it is no legal one."""
+    legal = isinstance(claim, str) and not [*_TEXTS["SourceIdentity"].violations(claim)]
+    if claim is not None and not legal:
+        raise Refusal("IDPRejectedClaim", "The source identity claim is malformed")  # (ours)
+    return _source_identity(claim)
+
+
 def packed_size(asked: Asked, tags: Mapping[str, str]) -> int | None:
     """Percent of the packed space that policies and `tags` (inherited ones too) take, None without any.
 
@@ -194,7 +202,7 @@ def _policy(text: str | None) -> Policy | None:
     try:
         policy: Policy = json.loads(text)
         check_identity(policy)
-    except (PolicyError, ValueError) as wrong:
+    except (PolicyError, ValueError, RecursionError) as wrong:
         raise Refusal("MalformedPolicyDocument", f"The policy is not in the valid JSON format: {wrong}") from None
     return policy
 

@@ -92,13 +92,25 @@ def read_claims(token: str) -> dict[str, Any]:
     """The claims of a JWT, unverified; a Refusal where it is none or where `iss`, `sub`, `aud` or `exp` is missing."""
     try:
         claims: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
-    except jwt.InvalidTokenError:
+    except (jwt.InvalidTokenError, RecursionError):
         raise Refusal("InvalidIdentityToken", _NOT_A_JWT) from None
-    wanted = {"iss": str, "sub": str, "aud": (str, list), "exp": (int, float), "iat": (int, float)}
-    for name, kind in wanted.items():
-        if not isinstance(claims.get(name), kind):  # type: ignore[arg-type]
+    for name, kind in _REQUIRED_CLAIMS.items():
+        if not isinstance(claims.get(name), kind):
             raise Refusal("InvalidIdentityToken", f"Missing a required claim: {name}")
+    audience = claims["aud"]
+    if not all(isinstance(one, str) for one in audience) or not isinstance(claims.get("nbf", 0), _NUMBER):
+        raise Refusal("InvalidIdentityToken", _NOT_A_JWT)
     return claims
+
+
+_NUMBER: Final = (int, float)
+_REQUIRED_CLAIMS: Final[Mapping[str, type | tuple[type, ...]]] = {
+    "iss": str,
+    "sub": str,
+    "aud": (str, list),
+    "exp": _NUMBER,
+    "iat": _NUMBER,
+}
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:

@@ -91,7 +91,10 @@ def check_trust(policy: Policy) -> None:
     _check(policy, required=("Effect", "Action", "Principal"))
     for statement in _statements(policy):
         principal = statement["Principal"]
-        if principal != "*" and not (isinstance(principal, Mapping) and set(principal) <= _PRINCIPAL_KINDS):
+        if isinstance(principal, Mapping) and set(principal) <= _PRINCIPAL_KINDS:
+            for kind, named in principal.items():
+                _check_texts(f"Principal {kind}", named)
+        elif principal != "*":
             raise PolicyError(
                 f'Principal {principal!r} is neither "*" nor a map of {", ".join(sorted(_PRINCIPAL_KINDS))}'
             )
@@ -184,7 +187,7 @@ _CONDITION: Final = re.compile(r"(?:(ForAnyValue|ForAllValues):)?([A-Za-z]+?)(If
 
 def _holds(condition: Mapping[str, Mapping[str, Any]], context: Context) -> bool:
     return all(
-        _test(name, context.get(key.lower(), ()), [str(one) for one in _listed(wanted)])
+        _test(name, context.get(key.lower(), ()), _listed(wanted))
         for name, block in condition.items()
         for key, wanted in block.items()
     )
@@ -221,12 +224,27 @@ def _check_statement(statement: Any, required: tuple[str, ...]) -> None:
     if not isinstance(statement, Mapping):
         raise PolicyError(f"a statement is an object, not {statement!r}")
     if stray := set(statement) - {*required, "Sid", "Condition"}:
-        raise PolicyError(f"statement element {', '.join(sorted(stray))} is not covered here")
+        raise PolicyError(f"statement element {', '.join(sorted(map(str, stray)))} is not covered here")
     if missing := [name for name in required if name not in statement]:
         raise PolicyError(f"statement has no {', '.join(missing)}")
     if statement["Effect"] not in ("Allow", "Deny"):
         raise PolicyError(f"Effect is Allow or Deny, not {statement['Effect']!r}")
-    for name, block in statement.get("Condition", {}).items():
+    for name in {"Action", "Resource"}.intersection(required):
+        _check_texts(name, statement[name])
+    _check_condition(statement.get("Condition", {}))
+
+
+def _check_condition(condition: Any) -> None:
+    if not isinstance(condition, Mapping) or not all(isinstance(block, Mapping) for block in condition.values()):
+        raise PolicyError("Condition is a map of operators to maps of keys to values")
+    for name, block in condition.items():
         _parsed(name)
-        if not isinstance(block, Mapping):
-            raise PolicyError(f"condition {name} is a map of keys to values")
+        for key, wanted in block.items():
+            _check_texts(f"condition key {key}", wanted)
+
+
+def _check_texts(name: str, value: Any) -> None:
+    if not isinstance(value, str) and not (
+        isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)
+    ):
+        raise PolicyError(f"{name} is a string or a list of strings, not {value!r}")

@@ -74,7 +74,7 @@ class Vault:
         """Remember `session`, and forget what is long expired or beyond the bound, the oldest first."""
         self._held[session.access_key_id] = session
         self._secrets += (session.secret_access_key, session.session_token)
-        while len(self._held) > MAX_SESSIONS or self._oldest().expiration < now - RETENTION:
+        while len(self._held) > MAX_SESSIONS or (self._held and self._oldest().expiration < now - RETENTION):
             self._held.popitem(last=False)
 
     def find(self, access_key_id: str) -> RoleSession | None:

@@ -82,7 +82,7 @@ def _assume_role_with_web_identity(case: Case) -> Granted:
         _check_partition(asked, case.host.partition)
     claims = _verified_claims(case, asked)
     tags, transitive = limits.claimed_tags(claims.get(_TAGS_CLAIM, {}))
-    source_identity = claims.get(_SOURCE_IDENTITY_CLAIM)
+    source_identity = limits.claimed_source_identity(claims.get(_SOURCE_IDENTITY_CLAIM))
     provider = asked.role.provider(claims["iss"])
     context = {
         **_context(case, asked, tags, transitive, source_identity),

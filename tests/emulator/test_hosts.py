@@ -8,6 +8,7 @@ from botocore.config import Config
 
 from sidecar.emulator.hosts import StsHost, lookup
 
+BOTOCORE = botocore.session.Session()  # one loader for all: reading the models is what takes time
 REGIONS = [("eu-west-1", "aws"), ("us-east-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
 
 
@@ -18,9 +19,7 @@ def test_every_name_that_botocore_would_call_is_known(
     region: str, partition: str, dual_stack: bool, fips: bool
 ) -> None:
     config = Config(use_dualstack_endpoint=dual_stack, use_fips_endpoint=fips)
-    client = botocore.session.Session().create_client(
-        "sts", region, config=config, aws_access_key_id="x", aws_secret_access_key="y"
-    )
+    client = BOTOCORE.create_client("sts", region, config=config, aws_access_key_id="x", aws_secret_access_key="y")
     host = client.meta.endpoint_url.removeprefix("https://")
     client.close()
     assert lookup(host) == StsHost(region=region, partition=partition)

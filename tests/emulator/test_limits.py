@@ -92,7 +92,8 @@ async def test_the_first_illegal_value_is_refused(
 
 
 @pytest.mark.parametrize(
-    "policy", ["{", "[]", '{"Statement": []', '{"Statement": [{"Effect": "Maybe", "Action": "*", "Resource": "*"}]}']
+    "policy",
+    ["{", "[" * 2048, "[]", '{"Statement": []', '{"Statement": [{"Effect": "Maybe", "Action": "*", "Resource": "*"}]}'],
 )
 async def test_a_session_policy_that_is_none_is_malformed(policy: str, sts: Emulator, source: dict[str, Any]) -> None:
     no = await refused(sts, "assume_role", source, **second(Policy=policy))

@@ -145,7 +145,8 @@ async def test_a_world_can_be_given_as_a_value_and_edited_while_it_runs(sts: Emu
         assert (await refused(other, WEB, **first(token))).code == "AccessDenied"
 
 
-async def test_a_call_costs_at_most_a_few_milliseconds_of_cpu(sts: Emulator, kubelet: Kubelet) -> None:
+async def test_a_call_costs_at_most_ten_milliseconds_of_cpu(sts: Emulator, kubelet: Kubelet) -> None:
+    asyncio.get_running_loop().set_debug(False)  # its bookkeeping costs more than the call
     asked: dict[str, Any] = {"Action": "AssumeRoleWithWebIdentity", "Version": "2011-06-15", **first(kubelet.mint())}
     async with aiohttp.ClientSession() as session:
         started = time.process_time()
@@ -153,5 +154,5 @@ async def test_a_call_costs_at_most_a_few_milliseconds_of_cpu(sts: Emulator, kub
             async with session.post(sts.url, data=asked) as answer:
                 assert answer.status == 200
         spent = (time.process_time() - started) / 100
-    print(f"one call, client and asyncio debug included: {spent * 1000:.2f} ms of CPU")
-    assert spent < 0.02
+    print(f"one call, client included: {spent * 1000:.2f} ms of CPU")
+    assert spent < 0.01
