@@ -298,3 +298,9 @@ def test_the_question_has_an_answer_exactly_when_it_is_time_to_wake(
                 ledger = ledger.asked([one], now)
         for instant in (now, now + 1.0, now + 200.0):
             assert (next_call(ledger, one, instant) is not None) is (wake(ledger, one, instant) <= instant)
+
+
+def test_a_denial_late_in_a_streak_blames_a_source_that_is_as_old_as_the_streak() -> None:
+    ledger = failed(held(A), B, now=10.0)
+    assert failed(ledger, B, Kind.DENIED, now=OLD).of(A).schedule.lapse > 0
+    assert failed(ledger, B, Kind.DENIED, now=OLD + 1.0).of(A).schedule.lapse == -inf
