@@ -38,14 +38,17 @@ NAMES = (
     "docs/reference.md",
     "docs/troubleshooting.md",
 )
-# What workloads are configured by: their SDKs' names, not settings of ours.
-WORKLOAD = {
+# What SDKs are configured by: the workload's, and botocore where it reads something by itself.
+SDKS = {
     "AWS_ACCESS_KEY_ID",
+    "AWS_CA_BUNDLE",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
     "AWS_EC2_METADATA_DISABLED",
+    "AWS_USE_DUALSTACK_ENDPOINT",
+    "AWS_USE_FIPS_ENDPOINT",
 }
 ISSUER = "oidc.eks.eu-west-1.amazonaws.com/id/EXAMPLE"
 
@@ -78,8 +81,8 @@ def test_every_setting_that_is_named_exists(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_variable_of_aws_that_is_named_is_read_by_us_or_by_a_workload(name: str) -> None:
-    known = {each for setting in SETTINGS for each in (setting.name, *setting.aws)} | WORKLOAD
+def test_every_variable_of_aws_that_is_named_is_read_by_us_or_by_an_sdk(name: str) -> None:
+    known = {each for setting in SETTINGS for each in (setting.name, setting.row.aws)} | SDKS
     assert words(r"\bAWS_[A-Z0-9_]*[A-Z0-9]\b", name) <= known
 
 
@@ -136,12 +139,12 @@ def test_the_map_has_every_room_in_its_layer() -> None:
 
 
 def test_the_readmes_settings_have_the_defaults_that_it_says() -> None:
-    defaults = {setting.name: setting.default for setting in SETTINGS}
+    defaults = {setting.name: setting.row.default for setting in SETTINGS}
     for setting, _, default in rows("README.md", "Settings"):
         if default.isdigit():
             assert defaults[setting.strip("`")] == default
         elif default in ("", "off"):
-            assert defaults[setting.strip("`")] is None
+            assert defaults[setting.strip("`")] == ""
 
 
 def test_the_guides_profiles_are_a_chain_of_two_hops(tmp_path: Path) -> None:
