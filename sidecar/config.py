@@ -55,7 +55,7 @@ class Config:
         """The target of that name, or the first; raises ConfigError where there is none."""
         found = [target for target in self.targets if name in (None, target.name)]
         if not found:
-            raise ConfigError([_no_target(name, "The targets are " + ", ".join(each.name for each in self.targets))])
+            raise ConfigError([_no_target(name, f"The targets are {', '.join(each.name for each in self.targets)}.")])
         return found[0]
 
     def source_of(self, name: str) -> str:

@@ -256,7 +256,7 @@ def test_two_free_ports_do_not_collide() -> None:
 def test_a_target_is_found_by_name_and_the_first_without_one() -> None:
     resolved = config(PLAIN)
     assert resolved.target() == resolved.target("default") == resolved.targets[0]
-    with pytest.raises(ConfigError, match=r"no such target.* The targets are default"):
+    with pytest.raises(ConfigError, match=r"no such target.* The targets are default\."):
         resolved.target("other")
 
 
