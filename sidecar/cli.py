@@ -44,6 +44,7 @@ class Command:
     name: str
     summary: str
     more: str = ""
+    operand: str = ""
     settings: tuple[Setting[Any], ...] = ()
     arguments: Callable[[argparse.ArgumentParser], object] = lambda _: None
     perform: Callable[[argparse.Namespace, Mapping[str, str]], int]
@@ -80,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
         summary = command.summary[0].upper() + command.summary[1:]
         one = commands.add_parser(
             command.name,
+            usage=f"%(prog)s [options]{command.operand}",
             help=command.summary,
             description=f"{summary}. {command.more}".strip(),
             epilog=EXIT_CODES,
@@ -99,7 +101,7 @@ def _add_settings(one: argparse.ArgumentParser, settings: Iterable[Setting[Any]]
                 row = setting.row
                 source = f"{' or '.join(filter(None, (row.name, row.aws)))}{row.default and f'; default {row.default}'}"
                 meaning = row.meaning.replace("`", "")
-                group.add_argument(setting.flag, dest=setting.name, metavar="…", help=f"{meaning} ({source})")
+                group.add_argument(setting.flag, dest=setting.name, metavar="VALUE", help=f"{meaning} ({source})")
 
 
 def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -202,8 +204,10 @@ def _credentials_arguments(one: argparse.ArgumentParser) -> None:
 
 
 def _probe_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("path", nargs="?", default="/readyz", metavar="PATH", help="default /readyz; or /livez …")
-    one.add_argument("--seconds", type=float, default=_PROBE_SECONDS, metavar="…", help=f"default {_PROBE_SECONDS:g}")
+    one.add_argument(
+        "path", nargs="?", default="/readyz", metavar="PATH", help="default /readyz; or /livez, or /readyz/TARGET"
+    )
+    one.add_argument("--seconds", type=float, default=_PROBE_SECONDS, metavar="N", help=f"default {_PROBE_SECONDS:g}")
 
 
 def _config_arguments(one: argparse.ArgumentParser) -> None:
@@ -244,6 +248,7 @@ COMMANDS: tuple[Command, ...] = (
         name="probe",
         summary="ask the status listener whether it is ready, for places that cannot send HTTP themselves",
         more="A refused connection is tried again until the time is up.",
+        operand=" [PATH]",
         settings=(s.STATUS_LISTEN,),
         arguments=_probe_arguments,
         perform=_probe,

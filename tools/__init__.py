@@ -1,0 +1,1 @@
+"""Developers' programs, outside the product."""
