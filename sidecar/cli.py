@@ -28,26 +28,35 @@ if TYPE_CHECKING:
 
 OK, FAILED, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130  # 130: what shells say of a program ended by Ctrl-C
 
+_ABOUT = (
+    "Walks an AWS role chain from a pod's projected service-account token and serves the last role's credentials to "
+    "the pod, on a loopback container-credentials endpoint."
+)
 EXIT_CODES = (
     f"exit codes: {OK} it worked; {FAILED} it failed while running; {MISCONFIGURED} the configuration cannot work, "
     "and every problem is on stderr"
 )
 
-# What kubelet gives a probe by default is one second; a sidecar that is starting needs a little longer.
-_PROBE_SECONDS = 5.0
+_Argument = tuple[str, Mapping[str, Any]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Command:
-    """One command: what it is for, the settings that are its flags, and what it does with them."""
+    """One command: what it does (the docstring is its help), the settings that are its flags, further arguments."""
 
-    name: str
-    summary: str
-    more: str = ""
-    operand: str = ""
-    settings: tuple[Setting[Any], ...] = ()
-    arguments: Callable[[argparse.ArgumentParser], object] = lambda _: None
     perform: Callable[[argparse.Namespace, Mapping[str, str]], int]
+    settings: tuple[Setting[Any], ...] = ()
+    arguments: tuple[_Argument, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What is typed."""
+        return self.perform.__name__.removeprefix("_")
+
+    @property
+    def help(self) -> str:
+        """What it is for: a sentence, and sometimes more of them."""
+        return " ".join((self.perform.__doc__ or "").split())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,43 +77,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
-    whole = argparse.ArgumentParser(
-        prog="credential-sidecar",
-        description="Walks an AWS role chain from a pod's projected service-account token and serves the last "
-        "role's credentials to the pod, on a loopback container-credentials endpoint.",
-        epilog=EXIT_CODES,
-        allow_abbrev=False,
-    )
+    whole = argparse.ArgumentParser("credential-sidecar", description=_ABOUT, epilog=EXIT_CODES, allow_abbrev=False)
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        summary = command.summary[0].upper() + command.summary[1:]
-        one = commands.add_parser(
-            command.name,
-            usage=f"%(prog)s [options]{command.operand}",
-            help=command.summary,
-            description=f"{summary}. {command.more}".strip(),
-            epilog=EXIT_CODES,
-            allow_abbrev=False,
+        usage = " ".join(
+            ("%(prog)s [options]", *(f"[{name.upper()}]" for name, _ in command.arguments if name[0] != "-"))
         )
-        command.arguments(one)
+        texts: dict[str, Any] = {"usage": usage, "description": command.help, "epilog": EXIT_CODES}
+        one = commands.add_parser(
+            command.name, help=command.help.split(". ")[0].rstrip("."), allow_abbrev=False, **texts
+        )
+        for name, how in command.arguments:
+            one.add_argument(name, **how)
         _add_settings(one, command.settings)
         one.set_defaults(perform=command.perform)
     return whole
 
 
 def _add_settings(one: argparse.ArgumentParser, settings: Iterable[Setting[Any]]) -> None:
-    for name, rows in groupby(settings, lambda setting: setting.row.group):
+    for name, members in groupby((each for each in settings if each.flag), lambda each: each.row.group):
         group = one.add_argument_group(name)
-        for setting in rows:
-            if setting.flag:
-                row = setting.row
-                source = f"{' or '.join(filter(None, (row.name, row.aws)))}{row.default and f'; default {row.default}'}"
-                meaning = row.meaning.replace("`", "")
-                group.add_argument(setting.flag, dest=setting.name, metavar="VALUE", help=f"{meaning} ({source})")
+        for each in members:
+            source = " or ".join(filter(None, (each.row.name, each.row.aws)))
+            default = each.row.default and f"; default {each.row.default}"
+            meaning = f"{each.row.meaning.replace('`', '')} ({source}{default})"
+            group.add_argument(each.flag, dest=each.name, metavar="VALUE", help=meaning)
 
 
 def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Run the daemon: keep every target's credentials fresh and serve them. SIGHUP asks for a refresh now, SIGTERM ends
+    it after the drain."""
     resolved = config.resolve(flags, os.environ)
     import asyncio
 
@@ -114,6 +117,7 @@ def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 
 def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Walk the chain once and print the credentials."""
     resolved = config.resolve(flags, os.environ)
     import asyncio
 
@@ -125,6 +129,8 @@ def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 
 def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Ask the running daemon for credentials and print them. For containers whose image holds this program; the form
+    credential-process suits a profile of an AWS config file."""
     resolved = config.resolve_client(flags, os.environ, args.target)
     from sidecar import client
 
@@ -133,6 +139,8 @@ def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 
 def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Ask the status listener whether all is well, from where HTTP cannot be sent. A refused connection is tried again
+    until the time is up."""
     address = config.resolve_status(flags, os.environ)
     from sidecar.probe import probe
 
@@ -142,15 +150,15 @@ def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 
 def _config(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Print every setting, its value and where it comes from. Of a secret it says only whether it is set."""
     origins = config.origins(flags, os.environ)
-    shown = [{"setting": each.setting.name, "value": _seen(each), "source": each.where} for each in origins]
+    rows = [(each.setting.name, each.where, _seen(each)) for each in origins]
     if args.format == "json":
-        print(json.dumps(shown, indent=2))
+        print(json.dumps([dict(zip(("setting", "source", "value"), row, strict=True)) for row in rows], indent=2))
     else:
-        widths = [max(len(row[column] or "") for row in shown) for column in ("setting", "source")]
-        for row in shown:
-            name, source = (row["setting"] or "").ljust(widths[0]), (row["source"] or "").ljust(widths[1])
-            print(f"{name}  {source}  {' '.join((row['value'] or '').split())}".rstrip())
+        wide = max(len(source) for _, source, _ in rows)
+        for name, source, value in rows:
+            print(f"{name:<28}  {source:<{wide}}  {' '.join((value or '').split())}".rstrip())
     for warning in config.resolve(flags, os.environ).warnings:
         print(f"credential-sidecar: {warning}", file=sys.stderr)
     return OK
@@ -164,6 +172,7 @@ def _seen(origin: Origin) -> str | None:
 
 
 def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:
+    """See it work on this machine, against an embedded STS. Needs an extra: pip install 'credential-sidecar[demo]'."""
     try:
         from sidecar import demo
     except ModuleNotFoundError as error:
@@ -198,74 +207,19 @@ def _boot() -> str:
         return ""
 
 
-def _credentials_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--target", metavar="NAME", help="which target; default the first")
-    one.add_argument("--format", choices=[*Form], default=Form.JSON, help="default json")
+_TARGET: _Argument = ("--target", {"metavar": "NAME", "help": "which target; default the first"})
+_FORM: _Argument = ("--format", {"choices": [*Form], "default": Form.JSON, "help": "default json"})
+_TABLE: _Argument = ("--format", {"choices": ["text", "json"], "default": "text", "help": "default text"})
+_PATH: _Argument = ("path", {"nargs": "?", "default": "/readyz", "help": "default /readyz; or /livez, /readyz/TARGET"})
+# What kubelet gives a probe by default is one second; a sidecar that is starting needs a little longer.
+_SECONDS: _Argument = ("--seconds", {"type": float, "default": 5.0, "metavar": "N", "help": "default 5"})
+_ENDS: _Argument = ("--once", {"action": "store_true", "help": "end by itself after the first credentials"})
 
-
-def _probe_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument(
-        "path", nargs="?", default="/readyz", metavar="PATH", help="default /readyz; or /livez, or /readyz/TARGET"
-    )
-    one.add_argument("--seconds", type=float, default=_PROBE_SECONDS, metavar="N", help=f"default {_PROBE_SECONDS:g}")
-
-
-def _config_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--format", choices=["text", "json"], default="text", help="default text")
-
-
-def _demo_arguments(one: argparse.ArgumentParser) -> None:
-    one.add_argument("--once", action="store_true", help="end by itself after the first refresh")
-
-
-_CHAIN = s.SETTINGS[: s.SETTINGS.index(s.LISTEN)]
-
-COMMANDS: tuple[Command, ...] = (
-    Command(
-        name="run",
-        summary="the daemon: keep every target's credentials fresh and serve them",
-        more="SIGHUP asks for a refresh now, SIGTERM ends it after the drain.",
-        settings=s.SETTINGS,
-        perform=_run,
-    ),
-    Command(
-        name="once",
-        summary="walk the chain once and print the credentials",
-        settings=(*_CHAIN, s.LOG_LEVEL, s.LOG_FORMAT),
-        arguments=_credentials_arguments,
-        perform=_once,
-    ),
-    Command(
-        name="get",
-        summary="ask the running daemon for credentials and print them",
-        more="For containers whose image holds this program; `--format credential-process` suits a profile of an "
-        "AWS config file.",
-        settings=(s.LISTEN, s.AUTHORIZATION, s.AUTHORIZATION_DIR),
-        arguments=_credentials_arguments,
-        perform=_get,
-    ),
-    Command(
-        name="probe",
-        summary="ask the status listener whether it is ready, for places that cannot send HTTP themselves",
-        more="A refused connection is tried again until the time is up.",
-        operand=" [PATH]",
-        settings=(s.STATUS_LISTEN,),
-        arguments=_probe_arguments,
-        perform=_probe,
-    ),
-    Command(
-        name="config",
-        summary="print every setting, its value and where it comes from",
-        more="Of a secret it says only whether it is set.",
-        settings=s.SETTINGS,
-        arguments=_config_arguments,
-        perform=_config,
-    ),
-    Command(
-        name="demo",
-        summary="see it work on this machine, against an embedded STS",
-        more="Needs the extra: pip install 'credential-sidecar[demo]'.",
-        arguments=_demo_arguments,
-        perform=_demo,
-    ),
+COMMANDS = (
+    Command(_run, s.SETTINGS),
+    Command(_once, (*s.SETTINGS[: s.SETTINGS.index(s.LISTEN)], s.LOG_LEVEL, s.LOG_FORMAT), (_TARGET, _FORM)),
+    Command(_get, (s.LISTEN, s.AUTHORIZATION, s.AUTHORIZATION_DIR), (_TARGET, _FORM)),
+    Command(_probe, (s.STATUS_LISTEN,), (_PATH, _SECONDS)),
+    Command(_config, s.SETTINGS, (_TABLE,)),
+    Command(_demo, (), (_ENDS,)),
 )

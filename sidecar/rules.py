@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sidecar.model import Hop, Role
@@ -23,17 +23,13 @@ MOST_TAGS, MOST_POLICY_ARNS, POLICY_LENGTH = 50, 10, 2_048
 # Stands in for a role that is missing or wrong while the rest of its chain is checked; it is never walked.
 STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
 
-_NAME = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
-_EXTERNAL_ID = re.compile(r"[\w+=,.@:/-]{2,1224}", re.ASCII)
 _TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+\-@]{0,256}")
-_REGION = re.compile(r"[a-z]{2,}(-[a-z0-9]+)+")
 _POLICY_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+", re.ASCII)
 _ARN = re.compile(r"arn:([^:]*):([^:]*):[^:]*:([^:]*):(.+)")
 _POLICY_TEXT = re.compile(r"[\t\n\r\x20-\xff]+")
 
 _ROLE_FORM = "Write it as arn:aws:iam::111122223333:role/NAME."
-_NAME_FORM = "Write 2 to 64 of [A-Za-z0-9_+=,.@-]"
 
 
 class Illegal(ValueError):
@@ -45,7 +41,7 @@ class Illegal(ValueError):
         self.remedy = remedy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Breach:
     """A rule that a hop breaks by the value of one of its fields."""
 
@@ -74,29 +70,23 @@ def duration(text: str) -> int:
     return seconds
 
 
-def session_name(text: str) -> str:
-    """A role session name: 2 to 64 of `[\\w+=,.@-]`, so neither `:` nor `/`."""
-    if not _NAME.fullmatch(text):
-        raise Illegal(
-            "not a legal role session name", f"{_NAME_FORM}, or leave it out for <namespace>.<pod> of the token."
-        )
-    return text
+def _matching(pattern: str, wrong: str, remedy: str) -> Callable[[str], str]:
+    form = re.compile(pattern, re.ASCII)
+
+    def parse(text: str) -> str:
+        if not form.fullmatch(text):
+            raise Illegal(wrong, remedy)
+        return text
+
+    return parse
 
 
-def external_id(text: str) -> str:
-    """An external id: 2 to 1224 of `[\\w+=,.@:/-]`."""
-    if not _EXTERNAL_ID.fullmatch(text):
-        raise Illegal("not a legal external id", "Write 2 to 1224 of [A-Za-z0-9_+=,.@:/-].")
-    return text
-
-
-def source_identity(text: str) -> str:
-    """A source identity: as a session name, and not in AWS's own `aws:` namespace."""
-    if text.lower().startswith("aws:"):
-        raise Illegal("a source identity may not begin with aws:", "Choose another beginning.")
-    if not _NAME.fullmatch(text):
-        raise Illegal("not a legal source identity", f"{_NAME_FORM}.")
-    return text
+_NAME, _NAMED = r"[\w+=,.@-]{2,64}", "Write 2 to 64 of [A-Za-z0-9_+=,.@-]"
+session_name = _matching(_NAME, "not a legal role session name", f"{_NAMED}, or leave it out for the token's own.")
+source_identity = _matching(_NAME, "not a legal source identity", f"{_NAMED}.")
+external_id = _matching(r"[\w+=,.@:/-]{2,1224}", "not a legal external id", "Write 2 to 1224 of [A-Za-z0-9_+=,.@:/-].")
+# Whether a region of that form exists is DNS's to say.
+region = _matching(r"[a-z]{2,}(-[a-z0-9]+)+", "not the name of an AWS region", "Write for instance eu-central-1.")
 
 
 def tags(text: str) -> tuple[tuple[str, str], ...]:
@@ -144,13 +134,6 @@ def policy_arns(text: str) -> tuple[str, ...]:
     return arns
 
 
-def region(text: str) -> str:
-    """The name of an AWS region; whether it exists is DNS's to say."""
-    if not _REGION.fullmatch(text):
-        raise Illegal("not the name of an AWS region", "Write for instance eu-central-1.")
-    return text
-
-
 def regions(text: str) -> tuple[str, ...]:
     """Names of regions, separated by commas, none twice."""
     names = tuple(region(name) for name in items(text))
@@ -169,48 +152,31 @@ def items(text: str) -> tuple[str, ...]:
 def breaches(hop: Hop) -> Iterator[Breach]:
     """The rules that `hop` breaks as a whole: those of its kind of call, and that a chain stays in one partition."""
     yield from _first_breaches(hop) if hop.source is None else _chained_breaches(hop, hop.source)
-    stray = [arn for arn in hop.policy_arns if arn.split(":")[1] != hop.role.partition]
-    if stray:
-        yield Breach(
-            field="policy_arns",
-            wrong=f"{stray[0]} is not in the partition {hop.role.partition} of the role",
-            remedy=f"Name policies of the partition {hop.role.partition}.",
-        )
-    unknown = [key for key in hop.transitive_tags if key.lower() not in {tag.lower() for tag, _ in hop.tags}]
-    if unknown:
-        yield Breach(
-            field="transitive_tags",
-            wrong=f"{unknown[0]!r} is not among the session tags",
-            remedy="Give the tag a value there, or leave its key out here.",
-        )
+    partition = hop.role.partition
+    for stray in [arn for arn in hop.policy_arns if arn.split(":")[1] != partition][:1]:
+        wrong = f"{stray} is not in the partition {partition} of the role"
+        yield Breach("policy_arns", wrong, f"Name policies of the partition {partition}.")
+    for key in {key.lower() for key in hop.transitive_tags} - {tag.lower() for tag, _ in hop.tags}:
+        remedy = "Give the tag a value there, or leave its key out here."
+        yield Breach("transitive_tags", f"{key!r} is not among the session tags", remedy)
 
 
 def _first_breaches(hop: Hop) -> Iterator[Breach]:
+    wrong = "this hop spends the token, and AssumeRoleWithWebIdentity has no such parameter"
+    remedy = "Leave it out, or chain: a second hop (AssumeRole) can carry it."
     given = {"external_id": hop.external_id, "source_identity": hop.source_identity, "tags": hop.tags}
-    for field, value in given.items():
-        if value:
-            yield Breach(
-                field=field,
-                wrong="this hop spends the token, and AssumeRoleWithWebIdentity has no such parameter",
-                remedy="Leave it out, or chain: a second hop (AssumeRole) can carry it.",
-            )
+    return (Breach(field, wrong, remedy) for field, value in given.items() if value)
 
 
 def _chained_breaches(hop: Hop, source: Hop) -> Iterator[Breach]:
     if hop.duration > CHAINED_LONGEST:
-        yield Breach(
-            field="duration",
-            wrong=f"hop {hop.position} is bought with a session, and STS refuses more than {CHAINED_LONGEST} "
-            "seconds for a chained role",
-            remedy=f"Write {SHORTEST} to {CHAINED_LONGEST}.",
+        wrong = (
+            f"hop {hop.position} is bought with a session, and STS refuses more than 3600 seconds for a chained role"
         )
+        yield Breach("duration", wrong, f"Write {SHORTEST} to {CHAINED_LONGEST}.")
     if hop.role.partition != source.role.partition:
-        yield Breach(
-            field="role",
-            wrong=f"partition {hop.role.partition}, while {source.role.arn} before it is in "
-            f"{source.role.partition}: no role can be assumed across partitions",
-            remedy="Name two roles of one partition.",
-        )
+        wrong = f"it is not in the partition of {source.role.arn}, and no role can be assumed across partitions"
+        yield Breach("role", wrong, "Name two roles of one partition.")
 
 
 def _tag(part: str) -> tuple[str, str]:
@@ -248,22 +214,10 @@ def _not_a_role(text: str) -> str:
         return "not the ARN of an IAM role"
     partition, service, account, resource = match.groups()
     kind = resource.partition("/")[0]
-    if service == "iam" and kind in _OTHER_KINDS:
-        return f"names {_OTHER_KINDS[kind]}, and only a role can be assumed"
-    if service == "sts" and kind == "assumed-role":
-        return "names a session of a role, not the role itself"
+    if (service, kind) != ("iam", "role"):
+        return f"its kind is {kind}, and only a role can be assumed"
     if not re.fullmatch(r"aws(-[a-z]+)*", partition):
         return f"{partition!r} is not an AWS partition"
     if not re.fullmatch(r"\d{12}", account, re.ASCII):
         return f"the account {account!r} is not 12 digits"
     return "not the ARN of an IAM role"
-
-
-_OTHER_KINDS = {
-    "user": "an IAM user",
-    "group": "an IAM group",
-    "policy": "a policy",
-    "instance-profile": "an instance profile",
-    "root": "a whole account",
-    "oidc-provider": "an OIDC provider",
-}

@@ -27,7 +27,7 @@ SIDECAR_TARGET_ROLE_ARN | | role_arn | the role of hop 2, the one that is served
 SIDECAR_PROFILES AWS_PROFILE | | | instead of roles: profiles of the AWS config file, a target each, the default first
 AWS_CONFIG_FILE | ~/.aws/config | | the AWS config file that holds the profiles
 AWS_SHARED_CREDENTIALS_FILE | ~/.aws/credentials | | AWS's credentials file, merged as the AWS CLI does
-SIDECAR_SESSION_NAME AWS_ROLE_SESSION_NAME | | role_session_name | default: the token's `<namespace>.<pod>`
+SIDECAR_SESSION_NAME AWS_ROLE_SESSION_NAME | | role_session_name | by default the token's `<namespace>.<pod>`
 SIDECAR_DURATION | 3600 | duration_seconds | seconds asked for on the last hop: 900 to 3600, or to 43200 in direct mode
 SIDECAR_SOURCE_DURATION | 3600 | duration_seconds | seconds asked for on the hop before the last: 900 to 43200
 SIDECAR_EXTERNAL_ID | | external_id | external id, on the last hop

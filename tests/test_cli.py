@@ -60,7 +60,7 @@ def test_help_lists_every_command_and_the_exit_codes(capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     printed = " ".join(capsys.readouterr().out.split())
-    assert all(f" {command.name} {command.summary}" in printed for command in COMMANDS)
+    assert all(f" {command.name} {command.help.split('. ')[0].rstrip('.')}" in printed for command in COMMANDS)
     assert "exit codes: 0 it worked; 1 it failed while running; 2 the configuration cannot work" in printed
 
 

@@ -221,7 +221,7 @@ def test_no_program_is_ever_run(read: Read, tmp_path: Path) -> None:
         (A + B + "sidecar_transitive_tags = a\n", ("sidecar_transitive_tags='a'", "not among the session tags")),
         (A + B + "sidecar_policy = {\n", ("sidecar_policy='{'", "not JSON")),
         (A.replace("aws:iam", "aws-cn:iam") + B, ("role_arn=", "profile b", "across partitions")),
-        (A + B.replace(":role/", ":user/"), ("role_arn=", "names an IAM user")),
+        (A + B.replace(":role/", ":user/"), ("role_arn=", "its kind is user")),
         (A + B + "external_id =\n  a = b\n", ("external_id=", "an indented block is no value")),
     ],
 )
