@@ -108,9 +108,10 @@ class Server:
         """Accept connections on `sockets`, which now belong to the server."""
         loop = asyncio.get_running_loop()
         for sock in sockets:
+            # Inherited by every connection: an answer does not wait for the acknowledgement of the one before.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener = await loop.create_server(lambda: _Connection(self, loop), sock=sock, backlog=BACKLOG)
             self._listeners.append(listener)
-        self._sweep(loop)
 
     async def close(self) -> None:
         """Finish the requests in flight, close every connection, and the listeners last."""
@@ -143,6 +144,13 @@ class Server:
         self._observe(HandlerFailed(face=self._face, error=type(error).__name__, where=where))
         return BROKEN
 
+    def made(self, connection: _Connection) -> int:
+        """Watch over a new connection; how many others there are."""
+        self.connections.add(connection)
+        if self._sweeping is None:
+            self._sweep(asyncio.get_running_loop())
+        return len(self.connections) - 1
+
     def lost(self, connection: _Connection) -> None:
         """Forget a connection that is closed."""
         self.connections.discard(connection)
@@ -150,13 +158,15 @@ class Server:
             self._empty.set()
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
-        """One timer for all deadlines: a request sets a number, not a timer of its own."""
+        """One timer for all deadlines, while there are any: a request sets a number, not a timer of its own."""
+        self._sweeping = None
         now = loop.time()
         for connection in tuple(self.connections):
             if now >= connection.deadline:
                 connection.expire()
-        tick = min(self.limits.head, self.limits.idle, self.limits.answer, LINGER) / 4
-        self._sweeping = loop.call_later(tick, self._sweep, loop)
+        if self.connections:
+            tick = min(self.limits.head, self.limits.idle, self.limits.answer, LINGER) / 4
+            self._sweeping = loop.call_later(tick, self._sweep, loop)
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -182,8 +192,7 @@ class _Connection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         transport.set_write_buffer_limits(high=0)  # hear at once of a reader that does not keep up
-        others = len(self._server.connections)
-        self._server.connections.add(self)
+        others = self._server.made(self)
         # A first request comes with its connection: a silent one is as suspect as a slow one.
         self._enter(State.HEAD, self._server.limits.head)
         if others >= self._server.limits.connections:
@@ -244,7 +253,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _advance(self, seen: int = 0) -> None:
         """Answer every complete head; `seen` bytes of the first have been searched before."""
-        while self._state in (State.IDLE, State.HEAD) and self._received:
+        while self._received and self._state in (State.IDLE, State.HEAD) and not self._transport.is_closing():
             end = _END.search(self._received, max(seen - 3, 0))
             if end is None or end.end() > HEAD:
                 return self._wait()

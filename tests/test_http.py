@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sidecar.contract import Answer, Request, compact
 from sidecar.events import HandlerFailed
 from sidecar.http import DREGS, HEAD, LINES, Limits
-from tests.wire import HANG, Response, ask, connected, exchange, get, last, receive, responses, serving
+from tests.wire import HANG, Response, ask, connected, exchange, get, last, logged, receive, responses, serving
 
 HELLO = Answer.of(200, compact({"code": "Hello", "message": "hello", "Code": "Hello", "Message": "hello"}))
 
@@ -67,6 +67,37 @@ async def test_pipelined_requests_are_answered_in_their_order_up_to_the_last(par
         raw = b"".join(get(f"/{n}") for n in range(2000)) + last("/end") + get("/never")
         bodies = [response.body for response in responses(await exchange(served.port, raw))]
         assert bodies == [b"/%d" % n for n in range(2000)] + [b"/end"]
+
+
+async def test_an_answer_does_not_wait_for_the_acknowledgement_of_the_one_before() -> None:
+    async with serving(hello) as served, connected(served.port) as (reader, writer):
+        writer.write(get())
+        await receive(reader)
+        (connection,) = served.server.connections
+        sock = connection._transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+async def test_a_client_that_leaves_amid_its_pipelined_requests_leaves_no_log_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    count = 0
+
+    def leave(_: Request) -> Answer:
+        nonlocal count
+        count += 1
+        if count == 10:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+            client.close()
+        return HELLO
+
+    async with serving(leave) as served:
+        with socket.create_connection(("127.0.0.1", served.port)) as client:
+            client.sendall(get() * 100)
+            async with asyncio.timeout(HANG):
+                await served.server.gone.wait()
+        assert 10 <= count < 100
+        assert (served.events, logged(caplog)) == ([], [])
 
 
 async def test_a_good_request_before_a_malformed_one_is_answered_on_its_merits(parser: Parser) -> None:
@@ -168,7 +199,7 @@ async def test_d10_malformed_request_gets_json_and_a_close(
         response = await ask(served.port, raw)
         assert (response.status, response.code) == (400, "BadRequest")
         assert served.refused == ["malformed"]
-        assert (served.events, caplog.records) == ([], [])
+        assert (served.events, logged(caplog)) == ([], [])
 
 
 @pytest.mark.parametrize("raw", OVERSIZED.values(), ids=OVERSIZED)
@@ -196,20 +227,24 @@ async def test_what_a_body_holds_is_never_taken_for_a_request(parser: Parser) ->
             assert len(responses(await exchange(served.port, get("/", *lines) + smuggled))) == 1
 
 
-async def pour(writer: asyncio.StreamWriter) -> None:
-    """Sends for as long as the other side takes it."""
-    async with asyncio.timeout(HANG):
-        while True:
-            writer.write(b"x" * DREGS)
-            await writer.drain()
+async def pour(writer: asyncio.StreamWriter, raw: bytes) -> int:
+    """Sends `raw` again and again for as long as the other side takes it; how many bytes that were."""
+    sent = 0
+    with suppress(ConnectionError):
+        async with asyncio.timeout(HANG):
+            while True:
+                writer.write(raw)
+                await writer.drain()
+                sent += len(raw)
+    return sent
 
 
 async def test_d20_a_body_without_end_is_cut() -> None:
     async with serving(hello) as served, connected(served.port) as (reader, writer):
         writer.write(get("/", f"Content-Length: {10**9}", method="POST"))
         assert (await receive(reader)).status == 200
-        with pytest.raises(ConnectionError):
-            await pour(writer)
+        # What the kernel's buffers take does not count; a second of a fast sender would be hundreds of megabytes.
+        assert await pour(writer, b"x" * DREGS) < 30_000_000
 
 
 # Deadlines
@@ -263,18 +298,13 @@ async def test_d20_a_client_that_never_reads_is_cut() -> None:
 
 
 async def test_d20_a_client_that_only_asks_is_read_no_further() -> None:
-    answered = 0
-
-    def large(request: Request) -> Answer:
-        nonlocal answered
-        answered += 1
-        return Answer.of(200, b"x" * 1_000_000)
-
-    async with serving(large, quick(head=60, idle=60)) as served, connected(served.port) as (_reader, writer):
-        writer.write(get() * 1000)
+    large = Answer.of(200, b"x" * 1_000_000)
+    limits = quick(head=60, idle=60)
+    async with serving(lambda _: large, limits) as served, connected(served.port) as (_, writer):
+        assert await pour(writer, get() * 1000) < 30_000_000
         async with asyncio.timeout(HANG):
             await served.server.gone.wait()
-        assert answered < 20
+        assert served.server.unread <= 2 * HEAD
 
 
 async def test_a_slow_reader_within_the_deadline_gets_every_answer() -> None:
@@ -357,7 +387,7 @@ async def test_a_bug_in_a_handler_is_a_500_without_a_traceback_and_one_event(
         assert isinstance(event, HandlerFailed)
         assert (event.error, "_broken" in event.where) == ("KeyError", True)
         assert "secret" not in repr(event)
-        assert caplog.records == []
+        assert logged(caplog) == []
 
 
 # The end
@@ -468,4 +498,4 @@ async def test_both_ends_may_reset_without_a_trace(caplog: pytest.LogCaptureFixt
         writer.transport.abort()
         async with asyncio.timeout(HANG):
             await served.server.gone.wait()
-        assert (served.events, caplog.records) == ([], [])
+        assert (served.events, logged(caplog)) == ([], [])

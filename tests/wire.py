@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from aiohttp.http_parser import HttpRequestParser
 
 from sidecar.events import Event
@@ -120,13 +121,20 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was logged, less what asyncio's debug mode says of a slow machine."""
+    return [line for line in caplog.messages if not line.startswith("Executing ")]
+
+
 class Watched(Server):
-    """A server that tells when a connection has gone."""
+    """A server that tells when a connection has gone, and how many bytes of it were still to be looked at."""
 
     gone: asyncio.Event
+    unread: int = 0
 
     def lost(self, connection: Any) -> None:
         super().lost(connection)
+        self.unread = len(connection._received)
         self.gone.set()
 
 
