@@ -147,18 +147,13 @@ def _by_profiles(values: Values, environ: Mapping[str, str]) -> Chains:
         region=values.origin(s.REGION).text,  # an illegal one is a problem already: not also a missing one
         fallback_regions=values.get(s.FALLBACK_REGIONS) or (),
     )
-    ignored = [_ignored(origin) for origin in beside if not _is_meant(origin)]
+    # Given to the sidecar, rather than by a webhook to every container of the pod.
+    meant = [origin for origin in beside if origin.name.startswith(("--", PREFIX))]
+    ignored = [f"{origin.name} is ignored: the targets come from profiles" for origin in beside if origin not in meant]
     if chains.endpoint and not values.origin(s.ENDPOINT_URL).is_set:
         ignored.append(f"{chains.endpoint} is ignored: say it in AWS_ENDPOINT_URL_STS")
-    return replace(
-        chains,
-        problems=(
-            *_without(values.problems, [origin.setting for origin in beside]),
-            *(_said_twice(origin) for origin in beside if _is_meant(origin)),
-            *chains.problems,
-        ),
-        warnings=tuple(ignored),
-    )
+    own = _without(values.problems, [origin.setting for origin in beside])
+    return replace(chains, problems=(*own, *map(_said_twice, meant), *chains.problems), warnings=tuple(ignored))
 
 
 def _without(problems: Sequence[Problem], settings: Sequence[Setting[Any]]) -> Iterator[Problem]:
@@ -167,22 +162,11 @@ def _without(problems: Sequence[Problem], settings: Sequence[Setting[Any]]) -> I
     return (problem for problem in problems if problem.setting not in names)
 
 
-def _is_meant(origin: Origin) -> bool:
-    """Whether somebody gave it to the sidecar, rather than a webhook to every container of the pod."""
-    return origin.name.startswith(("--", PREFIX))
-
-
 def _said_twice(origin: Origin) -> Problem:
+    wrong = "profiles are in use as well, and a profile says this for itself"
     key = origin.setting.row.key
-    return origin.problem(
-        "profiles are in use as well, and a profile says this for itself",
-        f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say all by settings.",
-    )
-
-
-def _ignored(origin: Origin) -> str:
-    key = origin.setting.row.key
-    return f"{origin.name} is ignored: the targets come from profiles, which say {key} themselves"
+    remedy = f"Say it in the profile ({key} = …) and unset this, or unset SIDECAR_PROFILES and say all by settings."
+    return origin.problem(wrong, remedy)
 
 
 def _by_settings(values: Values) -> Chains:
@@ -217,43 +201,28 @@ def _last_hop(values: Values) -> Hop:
 
 
 def _missing(values: Values) -> Iterator[Problem]:
-    if not values.origin(s.TARGET_ROLE_ARN).is_set:
-        yield values.origin(s.TARGET_ROLE_ARN).problem(
-            "no target: nothing says whose credentials to serve",
+    target, first, region = (values.origin(each) for each in (s.TARGET_ROLE_ARN, s.ROLE_ARN, s.REGION))
+    if not target.is_set:
+        remedy = (
             "Set it to the role to serve (AWS_ROLE_ARN is then the role before it), or to `direct` to serve "
-            "AWS_ROLE_ARN's own; or set SIDECAR_PROFILES to profiles of an AWS config file.",
+            "AWS_ROLE_ARN's own; or set SIDECAR_PROFILES to profiles of an AWS config file."
         )
-    elif not values.origin(s.ROLE_ARN).is_set:
-        yield values.origin(s.ROLE_ARN).problem(
-            "the role of hop 1 is not set: nothing can be assumed with the projected token",
-            "Set it to the role that trusts the cluster's OIDC provider.",
-        )
-    if not values.origin(s.REGION).is_set:
-        yield values.origin(s.REGION).problem(
-            "no region: STS is asked in a region", "Set AWS_REGION (or AWS_DEFAULT_REGION), for instance eu-central-1."
-        )
+        yield target.problem("no target: nothing says whose credentials to serve", remedy)
+    elif not first.is_set:
+        wrong = "the role of hop 1 is not set: nothing can be assumed with the projected token"
+        yield first.problem(wrong, "Set it to the role that trusts the cluster's OIDC provider.")
+    if not region.is_set:
+        remedy = "Set AWS_REGION (or AWS_DEFAULT_REGION), for instance eu-central-1."
+        yield region.problem("no region: STS is asked in a region", remedy)
 
 
 def _conflicts(values: Values, profile_endpoint: str | None) -> Iterator[Problem]:
-    endpoint = values.origin(s.ENDPOINT_URL)
-    if values.origin(s.FALLBACK_REGIONS).is_set and (endpoint.is_set or profile_endpoint):
-        yield values.origin(s.FALLBACK_REGIONS).problem(
-            f"{endpoint.name if endpoint.is_set else profile_endpoint} sends all regions' calls to one endpoint",
-            "Unset one of the two.",
-        )
-    listen, status = values.get(s.LISTEN), values.get(s.STATUS_LISTEN)
-    if listen and status and _collide(listen, status):
-        yield values.origin(s.STATUS_LISTEN).problem(
-            f"the credential endpoint listens on {listen}, which this includes", "Give them two ports."
-        )
-    if values.get(s.AUTHORIZATION) is Authorization.NONE and values.origin(s.AUTHORIZATION_TOKEN).is_set:
-        yield values.origin(s.AUTHORIZATION_TOKEN).problem(
-            "SIDECAR_AUTHORIZATION=none asks nobody for it", "Unset one of the two."
-        )
-
-
-def _collide(listen: Address, status: Address) -> bool:
-    return listen.port == status.port != 0 and status.host in (listen.host, *s.ANY_HOST)
+    fallback, endpoint = values.origin(s.FALLBACK_REGIONS), values.origin(s.ENDPOINT_URL)
+    if fallback.is_set and (place := endpoint.name or profile_endpoint):
+        yield fallback.problem(f"{place} sends all regions' calls to one endpoint", "Unset one of the two.")
+    token = values.origin(s.AUTHORIZATION_TOKEN)
+    if values.get(s.AUTHORIZATION) is Authorization.NONE and token.is_set:
+        yield token.problem("SIDECAR_AUTHORIZATION=none asks nobody for it", "Unset one of the two.")
 
 
 def _short_lives(targets: tuple[Target, ...]) -> Iterator[str]:

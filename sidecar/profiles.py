@@ -25,7 +25,7 @@ T = TypeVar("T")
 _TOKEN_FILE, _SOURCE = "web_identity_token_file", "source_profile"
 
 # The keys that shape a hop: what a setting says of the last one, a profile may say of any.
-_SHAPES = (settings.ROLE_ARN, settings.SESSION_NAME, *settings.LAST_HOP[1:])
+_SHAPES = (settings.ROLE_ARN, settings.TOKEN_FILE, settings.SESSION_NAME, *settings.LAST_HOP[1:])
 _KEYS: Mapping[str, tuple[str, Callable[[str], object]]] = {
     **{each.row.key: (each.field, each.parse) for each in _SHAPES},
     "sidecar_transitive_tags": ("transitive_tags", rules.tag_keys),
@@ -113,11 +113,9 @@ class _Book:
         credentials = _sections("AWS_SHARED_CREDENTIALS_FILE", files.credentials)
         config = _sections("AWS_CONFIG_FILE", files.config)
         if config is None and credentials is None:
+            remedy = "Mount the AWS config file into this container, or set AWS_CONFIG_FILE to where it is."
             raise _unusable(
-                "AWS_CONFIG_FILE",
-                files.config,
-                "profiles are asked for, and there is no such file",
-                "Mount the AWS config file into this container, or set AWS_CONFIG_FILE to where it is.",
+                "AWS_CONFIG_FILE", files.config, "profiles are asked for, and there is no such file", remedy
             )
         return cls(files=files, sections=build_profile_map(config or {}), credentials=credentials or {})
 
@@ -134,9 +132,8 @@ class _Book:
         if name in self.sections:
             return f"The section [{name}] of {self.files.config} lacks the word: write [profile {name}]."
         known = sorted({*self.sections["profiles"], *self.credentials})
-        near = get_close_matches(name, known, n=1)
-        if near:
-            return f"Did you mean {near[0]}?"
+        for near in get_close_matches(name, known, n=1):
+            return f"Did you mean {near}?"
         return f"{self.files.config} has {', '.join(known) or 'no profiles'}."
 
     def endpoint(self, name: str) -> str | None:
@@ -185,13 +182,15 @@ class _Reader:
         foreign = [*_foreign(profile)]
         for problem in foreign or _gaps(profile):
             self._add(problem)
-        source = profile.keys.get(_SOURCE)
-        if not isinstance(source, str) or _TOKEN_FILE in profile.keys:
+        if _SOURCE not in profile.keys or _TOKEN_FILE in profile.keys:
+            return None
+        source = self._parsed(profile, _SOURCE, str)
+        if source is None:
             return None
         if source in passed:
-            if not foreign:
-                circle = " → ".join((*passed[passed.index(source) :], source))
-                remedy = f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}."
+            circle = " → ".join((*passed[passed.index(source) :], source))
+            remedy = f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}."
+            if not foreign:  # such a profile may name itself, for the AWS CLI
                 self._add(profile.problem(_SOURCE, f"the profiles go in a circle: {circle}", remedy))
             return None
         following = self._book.profile(source)
@@ -214,8 +213,7 @@ class _Reader:
 
     def _hop(self, profile: _Profile, fields: Mapping[str, Any], source: Hop | None) -> Hop:
         defaults = {"role": source.role if source else rules.STAND_IN, "duration": rules.DEFAULT_DURATION}
-        token_file = None if source else str(profile.keys[_TOKEN_FILE])
-        hop = Hop(**{**defaults, **fields}, source=source, token_file=token_file)
+        hop = Hop(**{**defaults, **fields}, source=source)
         for breach in rules.breaches(hop):
             self._add(profile.problem(_KEY_OF[breach.field], breach.wrong, breach.remedy))
         return hop
@@ -224,13 +222,13 @@ class _Reader:
         """The environment's region, else the first that the line names; then the fallbacks."""
         key = settings.REGION.row.key
         named = next((profile for profile in line if key in profile.keys), None)
-        if self._region is None and named is None:
+        region = self._region
+        if region is None and named:
+            region = self._parsed(named, key, rules.region)
+        elif region is None:
             remedy = "Write for instance region = eu-central-1, or set AWS_REGION."
             self._add(line[0].problem(key, "no region: STS is asked in a region", remedy))
-        elif self._region is None and named:
-            region = self._parsed(named, key, rules.region)
-            return tuple(dict.fromkeys((region or "", *self._fallback_regions)))
-        return tuple(dict.fromkeys((self._region or "", *self._fallback_regions)))
+        return tuple(dict.fromkeys((region or "", *self._fallback_regions)))
 
     def _add(self, problem: Problem) -> None:
         self.problems[problem] = None

@@ -165,12 +165,6 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         ("loopback only", "127.0.0.1"),
     ),
     (
-        "one port for both",
-        {**PLAIN, "SIDECAR_STATUS_LISTEN": "*:9911"},
-        "SIDECAR_STATUS_LISTEN",
-        ("127.0.0.1:9911", "two ports"),
-    ),
-    (
         "a Service named sidecar-listen",
         {**PLAIN, "SIDECAR_LISTEN": "tcp://10.0.0.1:80"},
         "SIDECAR_LISTEN",
@@ -246,11 +240,6 @@ def test_a_life_that_sdks_would_not_keep_is_warned_of(duration: str, count: int)
 def test_a_source_duration_in_direct_mode_is_warned_of() -> None:
     (warning,) = config({**DIRECT, "SIDECAR_SOURCE_DURATION": "900"}).warnings
     assert "SIDECAR_SOURCE_DURATION is ignored" in warning
-
-
-def test_two_free_ports_do_not_collide() -> None:
-    resolved = config({**PLAIN, "SIDECAR_LISTEN": "127.0.0.1:0", "SIDECAR_STATUS_LISTEN": "127.0.0.1:0"})
-    assert resolved.listen == resolved.status_listen
 
 
 def test_a_target_is_found_by_name_and_the_first_without_one() -> None:

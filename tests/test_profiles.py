@@ -223,6 +223,8 @@ def test_no_program_is_ever_run(read: Read, tmp_path: Path) -> None:
         (A.replace("aws:iam", "aws-cn:iam") + B, ("role_arn=", "profile b", "across partitions")),
         (A + B.replace(":role/", ":user/"), ("role_arn=", "its kind is user")),
         (A + B + "external_id =\n  a = b\n", ("external_id=", "an indented block is no value")),
+        (A + B.replace("profile = a", "profile =\n  a = b"), ("source_profile=", "an indented block is no value")),
+        (A.replace("file = ", "file =\n  a = ") + B, ("web_identity_token_file=", "an indented block is no value")),
     ],
 )
 def test_every_bad_profile_has_its_own_message(read: Read, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
