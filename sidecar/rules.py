@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from sidecar.model import Hop, Role
 
@@ -23,8 +24,9 @@ MOST_TAGS, MOST_POLICY_ARNS, POLICY_LENGTH = 50, 10, 2_048
 # Stands in for a role that is missing or wrong while the rest of its chain is checked; it is never walked.
 STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
 
-_TAG_KEY = re.compile(r"[\w .:/=+\-@]{1,128}")
+_TAG_KEY = re.compile(r"(?![aA][wW][sS]:)[\w .:/+\-@]{1,128}")
 _TAG_VALUE = re.compile(r"[\w .:/=+\-@]{0,256}")
+_TAG_FORM = "keys of 1 to 128 and values of up to 256 letters, digits, spaces and [_.:/+@-]; aws: begins AWS's own"
 _POLICY_ARN = re.compile(r"arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+", re.ASCII)
 _ARN = re.compile(r"arn:([^:]*):([^:]*):[^:]*:([^:]*):(.+)")
 _POLICY_TEXT = re.compile(r"[\t\n\r\x20-\xff]+")
@@ -91,35 +93,38 @@ region = _matching(r"[a-z]{2,}(-[a-z0-9]+)+", "not the name of an AWS region", "
 
 def tags(text: str) -> tuple[tuple[str, str], ...]:
     """Session tags as `k=v,k=v`, in order; the value of a tag may hold `=`, and neither part a comma."""
-    pairs = tuple(_tag(part) for part in items(text))
-    if len(pairs) > MOST_TAGS:
-        raise Illegal(f"{len(pairs)} session tags, and STS takes {MOST_TAGS}", "Leave some out.")
-    _distinct(tuple(key for key, _ in pairs), "session tag")
-    return pairs
+    pairs = []
+    for part in items(text):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not (_TAG_KEY.fullmatch(key) and equals and _TAG_VALUE.fullmatch(value)):
+            raise Illegal(f"{part!r} is not a session tag", f"Write key=value: {_TAG_FORM}.")
+        pairs.append((key, value))
+    _distinct([key for key, _ in pairs], "session tag", MOST_TAGS)
+    return tuple(pairs)
 
 
 def tag_keys(text: str) -> tuple[str, ...]:
     """The keys of tags, separated by commas."""
     keys = items(text)
     for key in keys:
-        _check_tag_key(key)
-    _distinct(keys, "tag key")
+        if not _TAG_KEY.fullmatch(key):
+            raise Illegal(f"{key!r} is not a tag key", f"Write keys alone: {_TAG_FORM}.")
+    _distinct(keys, "tag key", MOST_TAGS)
     return keys
 
 
 def policy(text: str) -> str:
     """A session policy: a JSON object of at most 2048 characters."""
     if len(text) > POLICY_LENGTH:
-        raise Illegal(
-            f"{len(text)} characters, and STS takes a session policy of {POLICY_LENGTH}",
-            "Shorten it, or keep it as a managed policy and give that one's ARN.",
-        )
+        remedy = "Shorten it, or keep it as a managed policy and give that one's ARN."
+        raise Illegal(f"{len(text)} characters, and STS takes a session policy of {POLICY_LENGTH}", remedy)
     try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise Illegal(f"not JSON: {error}", "Write the policy document itself, not its name or file.") from None
-    if not isinstance(document, dict) or not _POLICY_TEXT.fullmatch(text):
-        raise Illegal("not a policy document", 'Write {"Version": "2012-10-17", "Statement": [...]}.')
+        is_document = isinstance(json.loads(text), dict)
+    except ValueError:
+        is_document = False
+    if not is_document or not _POLICY_TEXT.fullmatch(text):
+        remedy = 'Write the document itself, as JSON: {"Version": "2012-10-17", "Statement": [...]}.'
+        raise Illegal("not a policy document", remedy)
     return text
 
 
@@ -127,10 +132,10 @@ def policy_arns(text: str) -> tuple[str, ...]:
     """At most ten ARNs of managed policies, separated by commas."""
     arns = items(text)
     for arn in arns:
-        if not _POLICY_ARN.fullmatch(arn) or len(arn) > POLICY_LENGTH:
-            raise Illegal(f"{arn!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME.")
-    if len(arns) > MOST_POLICY_ARNS:
-        raise Illegal(f"{len(arns)} policies, and STS takes {MOST_POLICY_ARNS}", "Leave some out.")
+        if not _POLICY_ARN.fullmatch(arn):
+            remedy = "Write it as arn:aws:iam::aws:policy/NAME."
+            raise Illegal(f"{arn!r} is not the ARN of a managed policy", remedy)
+    _distinct(arns, "policy ARN", MOST_POLICY_ARNS)
     return arns
 
 
@@ -156,7 +161,7 @@ def breaches(hop: Hop) -> Iterator[Breach]:
     for stray in [arn for arn in hop.policy_arns if arn.split(":")[1] != partition][:1]:
         wrong = f"{stray} is not in the partition {partition} of the role"
         yield Breach("policy_arns", wrong, f"Name policies of the partition {partition}.")
-    for key in {key.lower() for key in hop.transitive_tags} - {tag.lower() for tag, _ in hop.tags}:
+    for key in sorted({key.lower() for key in hop.transitive_tags} - {tag.lower() for tag, _ in hop.tags}):
         remedy = "Give the tag a value there, or leave its key out here."
         yield Breach("transitive_tags", f"{key!r} is not among the session tags", remedy)
 
@@ -179,33 +184,13 @@ def _chained_breaches(hop: Hop, source: Hop) -> Iterator[Breach]:
         yield Breach("role", wrong, "Name two roles of one partition.")
 
 
-def _tag(part: str) -> tuple[str, str]:
-    key, equals, value = part.partition("=")
-    if not equals:
-        raise Illegal(f"{part!r} is not key=value", "Write for instance team=blue,stage=prod.")
-    key, value = key.strip(), value.strip()
-    _check_tag_key(key)
-    if not _TAG_VALUE.fullmatch(value):
-        raise Illegal(
-            f"the value of tag {key!r} is not legal", "Write up to 256 letters, digits, spaces and [_.:/=+@-]."
-        )
-    return key, value
-
-
-def _check_tag_key(key: str) -> None:
-    if not _TAG_KEY.fullmatch(key) or key.lower().startswith("aws:"):
-        raise Illegal(
-            f"{key!r} is not a legal tag key",
-            "Write 1 to 128 letters, digits, spaces and [_.:/=+@-]; to begin with aws: is AWS's own.",
-        )
-
-
-def _distinct(names: tuple[str, ...], what: str) -> None:
-    seen: set[str] = set()
+def _distinct(names: Sequence[str], what: str, most: float = inf) -> None:
+    folded = [name.lower() for name in names]
     for name in names:
-        if name.lower() in seen:
+        if folded.count(name.lower()) > 1:
             raise Illegal(f"the {what} {name!r} is given twice", "Leave one out; upper and lower case are the same.")
-        seen.add(name.lower())
+    if len(names) > most:
+        raise Illegal(f"{len(names)} {what}s, and STS takes {most}", "Leave some out.")
 
 
 def _not_a_role(text: str) -> str:
