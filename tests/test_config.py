@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sidecar.config import Address, Authorization, Config, origins, resolve, resolve_client, resolve_status
 from sidecar.errors import ConfigError
 from sidecar.model import Role, Secret
+from sidecar.settings import SETTINGS
 from tests.builders import REGION, ROLE_A, ROLE_B, TOKEN_FILE, chain, hop
 
 PLAIN = {"AWS_ROLE_ARN": ROLE_A, "SIDECAR_TARGET_ROLE_ARN": ROLE_B, "AWS_REGION": REGION}
@@ -283,6 +286,21 @@ def test_a_probe_needs_the_status_address_alone() -> None:
     assert resolve_status({}, {"SIDECAR_DURATION": "nonsense"}) == Address(host="*", port=9912)
     with pytest.raises(ConfigError, match="SIDECAR_STATUS_LISTEN"):
         resolve_status({}, {"SIDECAR_STATUS_LISTEN": "nonsense"})
+
+
+TEXTS = st.text(max_size=20) | st.sampled_from(
+    ["direct", ROLE_A, ROLE_B, "*:1", "[::1]:2", "a=b,c=d", "{}", "3601", "none"]
+)
+
+
+@given(st.dictionaries(st.sampled_from([setting.name for setting in SETTINGS]), TEXTS))
+def test_whatever_is_given_the_answer_is_a_configuration_or_its_problems(environ: dict[str, str]) -> None:
+    found: tuple[object, ...]
+    try:
+        found = resolve({}, {**environ, "HOME": "/none"}).targets
+    except ConfigError as error:
+        found = tuple(problem for problem in error.problems if problem.wrong and problem.remedy)
+    assert found
 
 
 GUIDE = f"""\

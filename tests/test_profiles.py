@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 from botocore.session import Session
+from hypothesis import HealthCheck, given
+from hypothesis import settings as tuned
+from hypothesis import strategies as st
 
 from sidecar.model import Hop
 from sidecar.profiles import Chains, Files, chains
@@ -312,3 +315,23 @@ def test_paths_are_expanded_from_the_environment_that_is_given() -> None:
 )
 def test_a_profiles_own_sts_endpoint_is_noticed(read: Read, text: str, endpoint: str | None) -> None:
     assert read(text, "a").endpoint == endpoint
+
+
+LINES = st.sampled_from(
+    [
+        *("[profile a]", "[profile b]", "[b]", "[default]", "[profile 'x]", "[services s]", "services = s", "sts ="),
+        *(f"role_arn = {ROLE_A}", "role_arn =", "source_profile = a", "source_profile = b", "source_profile ="),
+        *("  a = b", "web_identity_token_file = /t", "duration_seconds = 1", "external_id = tenant", "region = r"),
+        *("aws_access_key_id = AKIA", "endpoint_url = x", "=", "garbage", "# comment", ""),
+    ]
+)
+
+
+@tuned(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(LINES, max_size=12), st.lists(LINES, max_size=4))
+def test_whatever_stands_in_the_files_no_target_is_lost_in_silence(
+    read: Read, config: list[str], credentials: list[str]
+) -> None:
+    found = read("\n".join(config), "a", "b", credentials="\n".join(credentials), region=None)
+    assert found.problems or [target.name for target in found.targets] == ["a", "b"]
+    assert all(target.hop.chain[0].token_file for target in found.targets if not found.problems)
