@@ -36,6 +36,8 @@ from sidecar.sts import Sts
 
 # Every SDK of every container of a pod, with a pool each, is far below; the status port is kubelet's and Prometheus's.
 CREDENTIAL_CONNECTIONS, STATUS_CONNECTIONS = 1024, 64
+# Seconds from open listeners to the one full collection of garbage: it takes 50 ms, and the first walk comes before.
+SETTLED = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +143,7 @@ class Daemon:
             addresses = tuple(map(_address, sockets))
             await server.start(sockets)
             self._observe(Listening(face=face, addresses=addresses))
-        gc.collect()
-        gc.freeze()  # what lives as long as the process is not looked through again
+        asyncio.get_running_loop().call_later(SETTLED, _settle)
         try:
             await self._refresh_until(stop)
         finally:
@@ -220,6 +221,11 @@ class Daemon:
 def _blame(config: Config, setting: str) -> dict[str, str]:
     """What to name where `setting` turns out not to work: itself, and where it comes from."""
     return {"setting": setting, "source": config.source_of(setting)}
+
+
+def _settle() -> None:
+    gc.collect()
+    gc.freeze()  # what lives as long as the process is not looked through again
 
 
 def _forbid_core_files() -> None:
