@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from string import Template
 from typing import Any, Self, TypeVar
@@ -131,6 +130,8 @@ class _Book:
         """What to do about a profile that is not there."""
         if name in self.sections:
             return f"The section [{name}] of {self.files.config} lacks the word: write [profile {name}]."
+        from difflib import get_close_matches  # lazily: only who errs needs it
+
         known = sorted({*self.sections["profiles"], *self.credentials})
         for near in get_close_matches(name, known, n=1):
             return f"Did you mean {near}?"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Generic, TypeVar, cast
 
 from sidecar.errors import Problem
@@ -158,6 +157,8 @@ def _parse(origin: Origin) -> object:
 def _unknown(environ: Mapping[str, str], known: Sequence[str]) -> Iterator[Problem]:
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
+            from difflib import get_close_matches  # lazily: only who errs needs it
+
             near = get_close_matches(_bare(name), [_bare(each) for each in known], n=1)
             meant = next((each for each in known if [_bare(each)] == near), None)
             remedy = f"Did you mean {meant}?" if meant else "See `credential-sidecar run --help` for the names."
