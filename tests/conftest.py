@@ -6,7 +6,7 @@ import os
 from collections.abc import Generator
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Two busy cores make single examples slow without making them wrong; a proof must be as red tomorrow as today.
 settings.register_profile(
@@ -16,6 +16,13 @@ settings.register_profile(
     database=None,
     max_examples=100,
     suppress_health_check=[HealthCheck.too_slow],
+)
+# A mutant is killed by the first example that fails: nobody reads a smaller one.
+settings.register_profile(
+    "mutants",
+    parent=settings.get_profile("proofs"),
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
 )
 settings.load_profile("proofs")
 

@@ -273,8 +273,8 @@ class Life:
     """One pod from its start on, and everything that happens to it, from one seed."""
 
     # Hours of peace between the faults of each of two independent streams; hours that a fault lasts: outages make
-    # sixty calls an hour and are simulated short, the rest is patient.
-    PEACE, OUTAGE, TROUBLE = 8.0, 0.3, 3.0
+    # sixty calls an hour and are kept short, the rest is patient.
+    PEACE, OUTAGE, TROUBLE = 6.5, 0.25, 3.0
     # Hours between two restarts of the sidecar, and between two refreshes that somebody asks for.
     RESTART, ASKED = 15.0, 10.0
 
