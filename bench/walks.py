@@ -15,7 +15,8 @@ import sys
 import time
 
 from sidecar import cli, config
-from sidecar.daemon import Outside, run
+from sidecar.daemon import run
+from sidecar.model import Outside
 
 # Of a one-hour session: later than its refresh and than the last five minutes of its source, before its expiration.
 _LEAP = 56 * 60.0

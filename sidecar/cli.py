@@ -24,7 +24,7 @@ from sidecar.formats import Form, document, render
 from sidecar.values import Origin, Setting
 
 if TYPE_CHECKING:
-    from sidecar.daemon import Outside
+    from sidecar.model import Outside
 
 OK, FAILED, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130  # 130: what shells say of a program ended by Ctrl-C
 
@@ -184,7 +184,7 @@ def _outside() -> Outside:
     import random
     import secrets
 
-    from sidecar.daemon import Outside
+    from sidecar.model import Outside
 
     return Outside(
         clock=_boottime,

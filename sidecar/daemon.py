@@ -15,7 +15,6 @@ import resource
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
@@ -27,7 +26,7 @@ from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, St
 from sidecar.http import Limits, Server
 from sidecar.ledger import Ledger, trouble
 from sidecar.metrics import Metrics, Reading
-from sidecar.model import Secret, Session
+from sidecar.model import Outside, Secret, Session
 from sidecar.refresher import Assume, Refresher
 from sidecar.sockets import bind_any, bind_loopback
 from sidecar.state import State
@@ -38,18 +37,6 @@ from sidecar.sts import Sts
 CREDENTIAL_CONNECTIONS, STATUS_CONNECTIONS = 1024, 64
 # Seconds from open listeners to the one full collection of garbage: it takes 50 ms, and the first walk comes before.
 SETTLED = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outside:
-    """What the process gets from outside itself: `clock` in seconds that suspend counts and clock steps do not,
-    `wall` in Unix seconds, `chance` in [0, 1), a random authorization token, and the name of the node's boot."""
-
-    clock: Callable[[], float]
-    wall: Callable[[], float]
-    chance: Callable[[], float]
-    random_token: Callable[[], str]
-    boot: str
 
 
 async def once(config: Config, outside: Outside, name: str | None = None) -> Session:
@@ -65,10 +52,8 @@ async def once(config: Config, outside: Outside, name: str | None = None) -> Ses
         refresher = Refresher(
             [target],
             sts,
+            outside,
             ledger=Ledger(),
-            clock=outside.clock,
-            wall=outside.wall,
-            chance=outside.chance,
             publish=lambda _: None,
             observe=log.subscriber(level, config.log_format),
         )
@@ -110,14 +95,7 @@ class Daemon:
         self.metrics = Metrics(config.targets, self._look)
         ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()
         self.refresher = Refresher(
-            config.targets,
-            sts,
-            ledger=ledger,
-            clock=outside.clock,
-            wall=outside.wall,
-            chance=outside.chance,
-            publish=self._publish,
-            observe=self._observe,
+            config.targets, sts, outside, ledger=ledger, publish=self._publish, observe=self._observe
         )
         self._endpoint = Endpoint(config.targets, tokens=self._tokens(), clock=outside.clock, meter=self.metrics)
         self._status = Status(

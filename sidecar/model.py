@@ -1,9 +1,13 @@
-"""The nouns: roles, hops, targets, the token, credentials and sessions. Values only; nothing here does anything."""
+"""The nouns: roles, hops, targets, the token, credentials and sessions, and what the process gets from outside itself.
+
+Values only; nothing here does anything.
+"""
 
 from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,7 +15,7 @@ from typing import Self
 
 # `aws`, `aws-cn`, `aws-us-gov`, the isolated ones and the European sovereign one all follow this form.
 _PARTITION = r"aws(?:-[a-z]+)*"
-_ROLE = re.compile(rf"arn:({_PARTITION}):iam::(\d{{12}}):role/((?:[\x21-\x7e]+/)?[\w+=,.@-]{{1,64}})", re.ASCII)
+_ROLE = re.compile(rf"arn:({_PARTITION}):iam::(\d{{12}}):role/((?:[\x21-\x7e]+/)?)([\w+=,.@-]{{1,64}})", re.ASCII)
 _ASSUMED = re.compile(rf"arn:({_PARTITION}):sts::(\d{{12}}):assumed-role/([\w+=,.@-]+)/([\w+=,.@-]+)", re.ASCII)
 
 
@@ -44,6 +48,18 @@ class Secret:
         raise TypeError("a Secret is not pickled")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What enters in `cli` and nowhere else: `clock` in seconds that suspend counts and clock steps do not, `wall` in
+    Unix seconds, `chance` in [0, 1), a random authorization token, and the name of the node's boot."""
+
+    clock: Callable[[], float]
+    wall: Callable[[], float]
+    chance: Callable[[], float]
+    random_token: Callable[[], str]
+    boot: str
+
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """An IAM role; `name` is the last segment, `path` what stands before it (with its slashes, or empty)."""
@@ -56,12 +72,9 @@ class Role:
     @classmethod
     def parse(cls, arn: str) -> Self:
         """The role that `arn` names; raises ValueError where it names none."""
-        match = _ROLE.fullmatch(arn)
-        if match is None:
-            raise ValueError("not the ARN of an IAM role")
-        partition, account, resource = match.groups()
-        path, slash, name = resource.rpartition("/")
-        return cls(partition, account, path + slash, name)
+        if match := _ROLE.fullmatch(arn):
+            return cls(*match.groups())
+        raise ValueError("not the ARN of an IAM role")
 
     @property
     def arn(self) -> str:
@@ -71,7 +84,7 @@ class Role:
         return self.arn
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Who a session is: STS's `AssumedRoleUser` ARN, taken apart. STS drops the role's path."""
 
@@ -83,11 +96,9 @@ class Identity:
     @classmethod
     def parse(cls, arn: str) -> Self:
         """The identity that an assumed-role ARN names; raises ValueError where it names none."""
-        match = _ASSUMED.fullmatch(arn)
-        if match is None:
-            raise ValueError("not the ARN of an assumed role")
-        partition, account, role_name, session_name = match.groups()
-        return cls(partition=partition, account=account, role_name=role_name, session_name=session_name)
+        if match := _ASSUMED.fullmatch(arn):
+            return cls(*match.groups())
+        raise ValueError("not the ARN of an assumed role")
 
     @property
     def arn(self) -> str:

@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
 from sidecar.events import HopFailed, HopSucceeded, Observe, PhaseChanged, RefreshAsked, Skewed, TokenFailed, TokenRead
 from sidecar.ledger import Ledger, next_call, region, wake
-from sidecar.model import Failure, Hop, Kind, Phase, Target, Token
+from sidecar.model import Failure, Hop, Kind, Outside, Phase, Target, Token
 from sidecar.remedies import remedy
 from sidecar.schedule import SHORTEST
 from sidecar.sts import Call, Grant
@@ -32,16 +32,6 @@ DEADLINE = 5.0
 SKEW_WARNING, SKEW_CAUSE = 60.0, 240.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Attempt:
-    """One call under way: begun at `sent`; `region` is None until it is spent on STS."""
-
-    hop: Hop
-    targets: tuple[str, ...]
-    sent: float
-    region: str | None
-
-
 class Assume(Protocol):
     """The port to STS: one call, one grant, or one of our errors."""
 
@@ -51,27 +41,22 @@ class Assume(Protocol):
 
 
 class Refresher:
-    """Keeps the sessions of `targets` alive. `clock` is seconds that suspend counts and clock steps do not,
-    `wall` is Unix seconds, `chance` is in [0, 1); `publish` gets every new ledger, `observe` every event."""
+    """Keeps the sessions of `targets` alive; `publish` gets every new ledger, `observe` every event."""
 
     def __init__(
         self,
         targets: Sequence[Target],
         sts: Assume,
+        outside: Outside,
         *,
         ledger: Ledger,
-        clock: Callable[[], float],
-        wall: Callable[[], float],
-        chance: Callable[[], float],
         publish: Callable[[Ledger], None],
         observe: Observe,
         deadline: float = DEADLINE,
     ) -> None:
-        self.targets = tuple(targets)
-        self.ledger = ledger
-        self.turned = clock()
+        self.targets, self.ledger, self.turned = tuple(targets), ledger, outside.clock()
         self._sts, self._deadline = sts, deadline
-        self._clock, self._wall, self._chance = clock, wall, chance
+        self._clock, self._wall, self._chance = outside.clock, outside.wall, outside.chance
         self._publish, self._observe = publish, observe
         self._readings = {path: Reading() for path in sorted({_token_file(t.hop) for t in self.targets})}
         self._phases = {target.name: Phase.EMPTY for target in self.targets}
@@ -152,22 +137,21 @@ class Refresher:
 
     async def _attempt(self, hop: Hop, targets: tuple[str, ...]) -> None:
         """One call, from what is held to a new ledger."""
-        sent = self._clock()
-        attempt = _Attempt(hop=hop, targets=targets, sent=sent, region=None)
+        sent, where = self._clock(), None
         try:
             call = self._call(hop)
-            attempt = replace(attempt, region=call.region)
+            where = call.region
             async with asyncio.timeout(self._deadline):
                 grant = await self._sts.assume(call)
             self._note_date(grant.date, sent)
-            lifetime = _checked(hop, grant, sent + grant.lifetime - self._clock())
+            grant = _checked(hop, replace(grant, lifetime=sent + grant.lifetime - self._clock()))
         except TimeoutError:
-            self._failed(attempt, HopUnavailable("Timeout"))
+            self._failed(hop, targets, sent, where, HopUnavailable("Timeout"))
         except (TokenError, HopError) as error:
             self._note_date(error.date, sent)
-            self._failed(attempt, error)
+            self._failed(hop, targets, sent, where, error)
         else:
-            self._succeeded(attempt, grant, lifetime)
+            self._succeeded(hop, targets, sent, call.region, grant)
 
     def _call(self, hop: Hop) -> Call:
         where = region(self.ledger.of(hop).schedule, hop.regions)
@@ -215,44 +199,44 @@ class Refresher:
                 )
             )
 
-    def _succeeded(self, attempt: _Attempt, grant: Grant, lifetime: float) -> None:
-        now, credentials = self._clock(), grant.session.credentials
-        self.ledger = self.ledger.succeeded(
-            attempt.hop, grant.session, lifetime=lifetime, now=now, chance=self._chance()
-        )
+    def _succeeded(self, hop: Hop, targets: tuple[str, ...], sent: float, where: str, grant: Grant) -> None:
+        now, session = self._clock(), grant.session
+        self.ledger = self.ledger.succeeded(hop, session, lifetime=grant.lifetime, now=now, chance=self._chance())
         self._publish(self.ledger)
         self._observe(
             HopSucceeded(
-                hop=attempt.hop,
-                targets=attempt.targets,
-                region=attempt.region or "",
-                seconds=now - attempt.sent,
-                lifetime=lifetime,
-                expiration=credentials.expiration.isoformat(),
-                access_key_id=credentials.access_key_id,
-                arn=grant.session.identity.arn,
+                hop=hop,
+                targets=targets,
+                region=where,
+                seconds=now - sent,
+                lifetime=grant.lifetime,
+                expiration=session.credentials.expiration.isoformat(),
+                access_key_id=session.credentials.access_key_id,
+                arn=session.identity.arn,
                 packed=grant.packed,
                 request_id=grant.request_id,
             )
         )
         self._watch_phases()
 
-    def _failed(self, attempt: _Attempt, error: TokenError | HopError) -> None:
-        hop, now = attempt.hop, self._clock()
-        failure, streak = _failure(attempt, error), self.ledger.of(hop).schedule.streak
+    def _failed(
+        self, hop: Hop, targets: tuple[str, ...], sent: float, where: str | None, error: TokenError | HopError
+    ) -> None:
+        now, before = self._clock(), self.ledger.of(hop).schedule.streak
+        failure = Failure(kind=_kind(hop, where, error), code=error.code, hint=remedy(error.code, hop.position))
         self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
         self._publish(self.ledger)
         schedule = self.ledger.of(hop).schedule
         self._observe(
             HopFailed(
                 hop=hop,
-                targets=attempt.targets,
-                region=attempt.region,
-                seconds=now - attempt.sent,
+                targets=targets,
+                region=where,
+                seconds=now - sent,
                 failure=failure,
                 failures=schedule.failures,
                 retry_in=schedule.due - now,
-                repeated=streak is not None and streak.error == failure,
+                repeated=before is not None and before.error == failure,
                 request_id=error.request_id if isinstance(error, HopError) else None,
                 claims=self._claims(hop) if failure.kind is Kind.DENIED else None,
             )
@@ -294,22 +278,23 @@ def _token_file(hop: Hop) -> str:
     return path
 
 
-def _checked(hop: Hop, grant: Grant, lifetime: float) -> float:
-    """The life that is left of what was granted, if it is what was asked for and worth having."""
+def _checked(hop: Hop, grant: Grant) -> Grant:
+    """What was granted, if it is what was asked for and worth having."""
     if not grant.session.identity.is_of(hop.role):
         raise HopUnavailable("WrongIdentity", request_id=grant.request_id)
-    if lifetime < SHORTEST:
+    if grant.lifetime < SHORTEST:
         raise HopUnavailable("ShortSession", request_id=grant.request_id)
-    return lifetime
+    return grant
 
 
-def _failure(attempt: _Attempt, error: TokenError | HopError) -> Failure:
-    """The error as a value. Whatever a fallback region says only means that it was of no use."""
-    kind = Kind.UNAVAILABLE
-    if isinstance(error, TokenError):
-        kind = Kind.TOKEN
-    elif isinstance(error, SourceGone):
-        kind = Kind.SOURCE_GONE
-    elif isinstance(error, HopDenied) and attempt.region == attempt.hop.regions[0]:
-        kind = Kind.DENIED
-    return Failure(kind=kind, code=error.code, hint=remedy(error.code, attempt.hop.position))
+def _kind(hop: Hop, where: str | None, error: TokenError | HopError) -> Kind:
+    """The class of the error. Whatever a fallback region says only means that it was of no use."""
+    match error:
+        case TokenError():
+            return Kind.TOKEN
+        case SourceGone():
+            return Kind.SOURCE_GONE
+        case HopDenied() if where == hop.regions[0]:
+            return Kind.DENIED
+        case _:
+            return Kind.UNAVAILABLE

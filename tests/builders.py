@@ -77,12 +77,8 @@ def credentials(serial: int = 1, expiration: float = EXPIRATION) -> Credentials:
 def session(of: Hop | None = None, serial: int = 1, expiration: float = EXPIRATION) -> Session:
     """A session of `of`'s role, named as hop and token would."""
     hop_ = of or chain()
-    identity = Identity(
-        partition=hop_.role.partition,
-        account=hop_.role.account,
-        role_name=hop_.role.name,
-        session_name=hop_.session_name or "payments.ledger-0",
-    )
+    name = hop_.session_name or "payments.ledger-0"
+    identity = Identity(hop_.role.partition, hop_.role.account, hop_.role.name, name)
     return Session(credentials=credentials(serial, expiration), identity=identity)
 
 

@@ -29,11 +29,11 @@ from typing import Any, Final, ParamSpec, Self, TypeVar
 import botocore.auth
 
 from sidecar import config
-from sidecar.daemon import Daemon, Outside
+from sidecar.daemon import Daemon
 from sidecar.emulator import Emulator, Kubelet, World, guide_world
 from sidecar.emulator.faults import Kind
 from sidecar.events import Event, Listening
-from sidecar.model import Secret
+from sidecar.model import Outside, Secret
 from sidecar.schedule import Schedule
 from sidecar.sts import Call, Grant, Sts
 from tests.builders import REGION, ROLE_A, ROLE_B

@@ -13,7 +13,7 @@ import pytest
 from sidecar.errors import HopDenied, HopUnavailable, SourceGone, TokenError, TokenTrouble
 from sidecar.events import Event, HopFailed, HopSucceeded, PhaseChanged, RefreshAsked, Skewed, TokenFailed, TokenRead
 from sidecar.ledger import Ledger
-from sidecar.model import Hop, Kind, Phase, Session, Target
+from sidecar.model import Hop, Kind, Outside, Phase, Session, Target
 from sidecar.refresher import Refresher
 from sidecar.sts import Call, Grant
 from tests.builders import EXPIRATION, HOUR, ROLE_A, chain, hop, session, target, token_text, write_token
@@ -71,10 +71,14 @@ class Rig:
             served,
             self.sts,
             **{
+                "outside": Outside(
+                    clock=lambda: self.now,
+                    wall=lambda: EPOCH + self.now - START + self.stepped,
+                    chance=lambda: 0.0,
+                    random_token=lambda: "unused",
+                    boot="boot-1",
+                ),
                 "ledger": Ledger(),
-                "clock": lambda: self.now,
-                "wall": lambda: EPOCH + self.now - START + self.stepped,
-                "chance": lambda: 0.0,
                 "publish": self.published.append,
                 "observe": self.events.append,
                 **options,
