@@ -240,7 +240,7 @@ def test_invariant_6_targets_behind_one_denied_first_hop_make_no_more(seed: int,
 
 
 @settings(max_examples=30)
-@given(seed=SEEDS, gap=st.floats(0, 60), wishes=st.integers(1, 40))
+@given(seed=SEEDS, gap=st.floats(0.2, 15), wishes=st.integers(100, 200))
 def test_invariant_6_a_refresh_that_is_asked_for_costs_one_walk_however_often_it_is_asked(
     seed: int, gap: float, wishes: int
 ) -> None:

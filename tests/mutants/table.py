@@ -209,7 +209,7 @@ DEFECTS = (
         file=_CONTRACT,
         old="waits=held.session is None and wrong is None,",
         new="waits=True,",
-        test="tests/test_endpoint.py::test_d6_readers_are_served_while_the_next_session_is_awaited",
+        test="tests/test_peers.py::test_d6_a_hanging_sts_keeps_no_reader_waiting",
     ),
     Mutant(
         name="D7 every turn calls again",
@@ -283,11 +283,25 @@ DEFECTS = (
         test="tests/test_contract.py::test_d14_every_answer_has_a_true_length_and_the_exact_json_type",
     ),
     Mutant(
+        name="D15 an expiration as it came",
+        file=_CONTRACT,
+        old='held.expiration.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")',
+        new="held.expiration.isoformat()",
+        test="tests/test_peers.py::test_d15_an_expiration_is_served_in_whole_seconds_of_utc",
+    ),
+    Mutant(
         name="D16 a secret prints",
         file="sidecar/model.py",
         old='return "Secret(…)"',
         new='return f"Secret({self._value})"',
         test="tests/test_model.py::test_d16_no_value_that_holds_a_secret_prints_it",
+    ),
+    Mutant(
+        name="D17 a role for a label",
+        file="sidecar/metrics.py",
+        old="gauge phase target,phase ",
+        new="gauge phase role,phase ",
+        test="tests/test_peers.py::test_d17_metrics_have_base_units_and_no_label_that_names_a_role",
     ),
     Mutant(
         name="D18 always ready",
@@ -302,6 +316,13 @@ DEFECTS = (
         old="if silence < STUCK:",
         new="if self._ledger.held and silence < STUCK:",
         test="tests/test_status.py::test_d18_liveness_never_looks_at_sts",
+    ),
+    Mutant(
+        name="D19 no drain",
+        file=_DAEMON,
+        old="            await asyncio.wait({refreshing}, timeout=self._config.drain)\n",
+        new="",
+        test="tests/test_peers.py::test_d19_a_sidecar_that_is_told_to_end_serves_for_its_drain",
     ),
     Mutant(
         name="D20 no deadline",
