@@ -93,7 +93,7 @@ class Sts:
         self._session.user_agent_name = "credential-sidecar"
         self._session.user_agent_version = __version__
         self._session.register_component("data_loader", _SlimLoader())
-        self._session.register_component("credential_provider", _Signer())
+        self._session.register_component("credential_provider", _TaskCredentials("", "", None))
         self._clients: dict[str, Any] = {}
         self._open = AsyncExitStack()
         self._opening = asyncio.Lock()
@@ -148,7 +148,10 @@ _signing: ContextVar[Credentials | None] = ContextVar("signing", default=None)
 
 
 class _TaskCredentials(AioCredentials):  # type: ignore[misc]  # botocore has no types
-    """botocore's view of the source credentials of the running call."""
+    """The source credentials of the running call, where botocore would look for some: never the workload's."""
+
+    async def load_credentials(self) -> Self:
+        return self
 
     async def get_frozen_credentials(self) -> ReadOnlyCredentials:
         source = _signing.get()
@@ -156,13 +159,6 @@ class _TaskCredentials(AioCredentials):  # type: ignore[misc]  # botocore has no
             return ReadOnlyCredentials("", "", None)
         secret, token = source.secret_access_key.reveal(), source.session_token.reveal()
         return ReadOnlyCredentials(source.access_key_id, secret, token)
-
-
-class _Signer:
-    """Stands where botocore would look for credentials of its own: it must never find the workload's."""
-
-    async def load_credentials(self) -> AioCredentials:
-        return _TaskCredentials("", "", None)
 
 
 class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
