@@ -41,7 +41,7 @@ chaos: $(VENV)/test.stamp ## the real process through STS outages, its time sped
 	$(PY) -m pytest -m chaos $(ARGS)
 
 mutants: $(VENV)/test.stamp ## plant every known defect and show the test that sees it
-	$(PY) -m tools.mutants $(ARGS)
+	$(PY) -m tests.mutants $(ARGS)
 
 bench: $(LEAN)/runtime.stamp ## measure what is promised, as ratios in one run
 	env -i PATH="$$PATH" $(LEAN)/bin/python -m bench $(ARGS)
