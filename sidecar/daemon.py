@@ -166,7 +166,7 @@ class Daemon:
             ledger=self.refresher.ledger,
             now=self._outside.clock(),
             wall=self._outside.wall(),
-            token_expiration=min((token.expiration for token in tokens), default=None),
+            token_expiration=min((token.claims.expiration for token in tokens), default=None),
             skew=self.refresher.skew,
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sidecar.model import Failure, Hop, Phase
+from sidecar.model import Claims, Failure, Hop, Phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,13 +36,10 @@ class Listening(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRead(Event):
-    """A projected token that was not there before; `rotated` if it replaced another. `expiration` is Unix time."""
+    """A projected token that was not there before; `rotated` if it replaced another."""
 
     path: str
-    issuer: str
-    subject: str
-    audience: tuple[str, ...]
-    expiration: float
+    claims: Claims
     rotated: bool
 
 
@@ -75,8 +72,8 @@ class HopSucceeded(Event):
 class HopFailed(Event):
     """An attempt brought nothing.
 
-    `region` is None where no call was spent; `repeated` if it failed in the same way before; `claims` says what the
-    token that STS refused claims.
+    `region` is None where no call was spent; `repeated` if it failed in the same way before; `claims` are those of
+    the token that STS refused: audience and subject are its to judge, and a mismatch is seen at a glance.
     """
 
     hop: Hop
@@ -88,7 +85,7 @@ class HopFailed(Event):
     retry_in: float
     repeated: bool
     request_id: str | None
-    claims: str | None
+    claims: Claims | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,34 +55,36 @@ class Ledger:
         """The entry of `hop`; an empty one if it was never called."""
         return self.held.get(hop, _NOTHING)
 
-    def _with(self, changes: Mapping[Hop, Held]) -> Ledger:
-        return replace(self, held=MappingProxyType({**self.held, **changes}))
-
-    def _rescheduled(self, hops: Iterable[Hop], change: Callable[[Schedule], Schedule]) -> Ledger:
-        held = {hop: self.of(hop) for hop in hops}
-        return self._with({hop: replace(h, schedule=change(h.schedule)) for hop, h in held.items()})
-
     def succeeded(self, hop: Hop, session: Session, *, lifetime: float, now: float, chance: float) -> Ledger:
         """`hop` yielded `session`, which STS lets live for `lifetime` more seconds (≥ SHORTEST)."""
         schedule = self.of(hop).schedule.succeeded(lifetime=lifetime, now=now, chance=chance)
-        return self._with({hop: Held(schedule=schedule, session=session)})
+        return _with(self, {hop: Held(schedule=schedule, session=session)})
 
     def failed(self, hop: Hop, failure: Failure, *, now: float, chance: float) -> Ledger:
         """`hop` yielded nothing. Its session stays; its source is spent where it is to blame."""
-        ledger = self._rescheduled([hop], lambda schedule: schedule.failed(failure, now=now, chance=chance))
-        return ledger._rescheduled(_to_blame(ledger, hop), Schedule.spent)
+        ledger = _rescheduled(self, [hop], lambda schedule: schedule.failed(failure, now=now, chance=chance))
+        return _rescheduled(ledger, _to_blame(ledger, hop), Schedule.spent)
 
     def rotated(self, token_file: str, now: float) -> Ledger:
         """The token changed: first hops that failed with the old one are due."""
         hops = [h for h, held in self.held.items() if h.token_file == token_file and held.schedule.failures]
-        return self._rescheduled(hops, lambda schedule: schedule.hurried(now))
+        return _rescheduled(self, hops, lambda schedule: schedule.hurried(now))
 
     def asked(self, targets: Iterable[Target], now: float) -> Ledger:
-        """ "Refresh now": every hop of the targets is due; the same ledger if it was asked a moment ago."""
+        """Refresh now: every hop of the targets is due; the same ledger if it was asked a moment ago."""
         if now - self.asked_at < ASKING:
             return self
         hops = [hop for target in targets for hop in target.hop.chain if hop in self.held]
-        return replace(self._rescheduled(hops, lambda schedule: schedule.hurried(now)), asked_at=now)
+        return replace(_rescheduled(self, hops, lambda schedule: schedule.hurried(now)), asked_at=now)
+
+
+def _with(ledger: Ledger, changes: Mapping[Hop, Held]) -> Ledger:
+    return replace(ledger, held=MappingProxyType({**ledger.held, **changes}))
+
+
+def _rescheduled(ledger: Ledger, hops: Iterable[Hop], change: Callable[[Schedule], Schedule]) -> Ledger:
+    held = {hop: ledger.of(hop) for hop in hops}
+    return _with(ledger, {hop: replace(h, schedule=change(h.schedule)) for hop, h in held.items()})
 
 
 def next_call(ledger: Ledger, target: Target, now: float) -> Hop | None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 
 from sidecar import events as e
-from sidecar.model import Failure, Hop, Phase
+from sidecar.model import Claims, Failure, Hop, Phase
 
 _LOGGER = "sidecar"
 # What is said of an event, from its facts.
@@ -95,8 +95,8 @@ def describe(event: e.Event) -> Line:
             level = logging.INFO
         case e.HopFailed(repeated=True):
             level = logging.DEBUG
-        case e.HopFailed(claims=str(claims)):
-            more = f" ({claims})"
+        case e.HopFailed(claims=Claims()):
+            more = "; the token: issuer {issuer}, audience {audience}, subject {subject}".format_map(said)
         case e.RefreshAsked(granted=False):
             more = " again within ten seconds: not granted"
         case e.Started(warnings=warnings):
@@ -114,8 +114,9 @@ def _facts(event: e.Event) -> Iterator[tuple[str, object]]:
                 yield from (("hop", hop.position), ("role", hop.role.arn))
             case Failure(kind=kind, code=code, hint=hint):
                 yield from (("kind", kind), ("code", code), ("hint", hint))
-            case float(unix) if field.name == "expiration":
-                yield "expiration", datetime.fromtimestamp(unix, UTC).isoformat()
+            case Claims() as said:
+                yield from (("issuer", said.issuer), ("audience", said.audience), ("subject", said.subject))
+                yield "expiration", datetime.fromtimestamp(said.expiration, UTC).isoformat()
             case float(number):
                 yield field.name, round(number, 3)
             case value:

@@ -128,18 +128,25 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """A projected service-account token. `expiration` is Unix seconds by the API server's clock.
+class Claims:
+    """What a projected token says of itself. `expiration` is Unix seconds by the API server's clock.
 
-    `session_name` is the role session name that its claims suggest (`<namespace>.<pod>`).
+    `session_name` is the role session name that follows from them (`<namespace>.<pod>`).
     """
 
-    value: Secret
     issuer: str
     subject: str
     audience: tuple[str, ...]
     expiration: float
     session_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A projected service-account token: what is spent, and what it says of itself."""
+
+    value: Secret
+    claims: Claims
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -157,7 +157,9 @@ class Refresher:
         where = region(self.ledger.of(hop).schedule, hop.regions)
         if hop.source is None:
             token = self._token(_token_file(hop))
-            return Call(hop=hop, region=where, session_name=hop.session_name or token.session_name, token=token.value)
+            return Call(
+                hop=hop, region=where, session_name=hop.session_name or token.claims.session_name, token=token.value
+            )
         source = self.ledger.of(hop.source).session
         if source is None:
             raise RuntimeError(f"hop {hop.position} was called without a source session")
@@ -173,7 +175,7 @@ class Refresher:
         reading = self._readings[path]
         if reading.token is None:
             raise reading.error or TokenError(TokenTrouble.MISSING, path, remedy("TokenMissing", 1))
-        if self._offset is not None and reading.token.expiration <= self._clock() + self._offset:
+        if self._offset is not None and reading.token.claims.expiration <= self._clock() + self._offset:
             self._offset = None
             raise TokenError(TokenTrouble.EXPIRED, path, remedy("TokenExpired", 1))
         return reading.token
@@ -188,16 +190,7 @@ class Refresher:
             return
         self.ledger = self.ledger.rotated(path, self._clock())
         if (token := reading.token) and token != before.token:
-            self._observe(
-                TokenRead(
-                    path=path,
-                    issuer=token.issuer,
-                    subject=token.subject,
-                    audience=token.audience,
-                    expiration=token.expiration,
-                    rotated=before.token is not None,
-                )
-            )
+            self._observe(TokenRead(path=path, claims=token.claims, rotated=before.token is not None))
 
     def _succeeded(self, hop: Hop, targets: tuple[str, ...], sent: float, where: str, grant: Grant) -> None:
         now, session = self._clock(), grant.session
@@ -226,7 +219,8 @@ class Refresher:
         failure = Failure(kind=_kind(hop, where, error), code=error.code, hint=remedy(error.code, hop.position))
         self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
         self._publish(self.ledger)
-        schedule = self.ledger.of(hop).schedule
+        schedule, token = self.ledger.of(hop).schedule, self._readings[_token_file(hop)].token
+        is_refused = failure.kind is Kind.DENIED and hop.source is None
         self._observe(
             HopFailed(
                 hop=hop,
@@ -238,17 +232,9 @@ class Refresher:
                 retry_in=schedule.due - now,
                 repeated=before is not None and before.error == failure,
                 request_id=error.request_id if isinstance(error, HopError) else None,
-                claims=self._claims(hop) if failure.kind is Kind.DENIED else None,
+                claims=token.claims if token and is_refused else None,
             )
         )
-
-    def _claims(self, hop: Hop) -> str | None:
-        """What the token says of itself, for the message of a first hop that STS refused: audience and subject are
-        STS's to judge, and a mismatch is seen at a glance."""
-        token = self._readings[_token_file(hop)].token
-        if hop.source is not None or token is None:
-            return None
-        return f"issuer {token.issuer}, audience {', '.join(token.audience)}, subject {token.subject}"
 
     def _watch_phases(self) -> None:
         now = self._clock()

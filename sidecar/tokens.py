@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 
 from sidecar.errors import TokenError, TokenTrouble
-from sidecar.model import Secret, Token
+from sidecar.model import Claims, Secret, Token
 
 # AssumeRoleWithWebIdentity takes 4 to 20,000 characters (STS API model).
 LONGEST = 20_000
@@ -35,14 +35,14 @@ def decode(text: str, path: str) -> Token:
     if len(text) > LONGEST:
         raise TokenError(TokenTrouble.MALFORMED, path, f"{len(text)} characters; STS takes at most {LONGEST}")
     claims = _claims(text, path)
-    return Token(
-        value=Secret(text),
+    said = Claims(
         issuer=claims["iss"],
         subject=claims["sub"],
         audience=_audience(claims.get("aud")),
         expiration=float(claims["exp"]),
         session_name=session_name(claims),
     )
+    return Token(Secret(text), said)
 
 
 def session_name(claims: Mapping[str, Any]) -> str:

@@ -65,7 +65,7 @@ def test_a_swap_of_the_data_link_is_a_rotation(tmp_path: Path) -> None:
     (tmp_path / "..data_tmp").rename(tmp_path / "..data")
     second = read(str(path), first)
     assert second.is_news_after(first)
-    assert [reading.token.subject for reading in (first, second) if reading.token] == ["subject-1", "subject-2"]
+    assert [reading.token.claims.subject for reading in (first, second) if reading.token] == ["subject-1", "subject-2"]
 
 
 def test_a_missing_file_says_to_project_it_here(path: Path) -> None:

@@ -39,8 +39,8 @@ def malformed(text: str) -> str:
 def test_a_token_tells_issuer_subject_audience_expiration_and_a_session_name(algorithm: str) -> None:
     text = token_text(algorithm=algorithm)
     token = decode(f" {text}\n", PATH)
-    assert (token.issuer, token.subject, token.audience) == (ISSUER, SUBJECT, (AUDIENCE,))
-    assert (token.expiration, token.session_name) == (EXPIRATION, "payments.ledger-0")
+    assert (token.claims.issuer, token.claims.subject, token.claims.audience) == (ISSUER, SUBJECT, (AUDIENCE,))
+    assert (token.claims.expiration, token.claims.session_name) == (EXPIRATION, "payments.ledger-0")
     assert token.value.reveal() == text
 
 
@@ -49,7 +49,7 @@ def test_a_token_tells_issuer_subject_audience_expiration_and_a_session_name(alg
     [("one", ("one",)), (["one", "two"], ("one", "two")), (None, ()), ([5, "one"], ("one",)), (5, ()), ({}, ())],
 )
 def test_an_audience_is_one_string_or_a_list_of_them(said: object, audience: tuple[str, ...]) -> None:
-    assert decode(encoded(_payload(aud=said)), PATH).audience == audience
+    assert decode(encoded(_payload(aud=said)), PATH).claims.audience == audience
 
 
 def _payload(**changes: Any) -> bytes:
@@ -63,7 +63,7 @@ def test_an_empty_file_holds_no_token(text: str) -> None:
 
 def test_a_token_is_at_most_as_long_as_sts_takes() -> None:
     longest = token_text(padding="x" * 14_000)
-    assert decode(longest, PATH).subject == SUBJECT
+    assert decode(longest, PATH).claims.subject == SUBJECT
     assert malformed("x" * (LONGEST + 1)) == f"{LONGEST + 1} characters; STS takes at most {LONGEST}"
 
 
@@ -104,8 +104,8 @@ def test_any_claims_make_a_token_or_are_malformed(said: dict[str, Any]) -> None:
     except TokenError:
         assert malformed(text)
     else:
-        assert 0 <= token.expiration < 253_402_300_800
-        assert re.fullmatch(r"[A-Za-z0-9_+=,.@-]{2,64}", token.session_name)
+        assert 0 <= token.claims.expiration < 253_402_300_800
+        assert re.fullmatch(r"[A-Za-z0-9_+=,.@-]{2,64}", token.claims.session_name)
 
 
 def test_a_session_is_named_after_namespace_and_pod() -> None:
