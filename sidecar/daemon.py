@@ -7,8 +7,6 @@
 Listeners open before the first walk, so that a workload that asks early is answered, and close last.
 """
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import resource

@@ -13,8 +13,6 @@ Errors hold facts and build their sentence in `__str__`. None ever holds a secre
 message: what AWS wrote may name resources, and it is found in CloudTrail by the request id.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum

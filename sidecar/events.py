@@ -4,8 +4,6 @@ No field can hold a secret. Seconds are durations or Unix time as each field say
 targets on whose behalf a hop was called.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ request id) and nothing else of the credentials. What other libraries log is let
 its traceback reduced to places, since messages and values may hold what must not be written.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import sys

@@ -5,8 +5,6 @@ time or on what is held is read at the scrape. Label values are bounded by the c
 series exists from the first scrape, and none holds a secret, a role or an account.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf

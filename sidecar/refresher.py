@@ -7,8 +7,6 @@ A hop is called by one task at a time, whoever needs it; nobody who waits for a 
 it. Everything that is decided is decided in `ledger` and `schedule`; here is only what happens in time.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress

@@ -3,8 +3,6 @@
 Never AWS's message: it may name resources, and CloudTrail has it under the request id.
 """
 
-from __future__ import annotations
-
 _FIRST_DENIED = (
     "the first role refused the token: its trust policy must name this cluster's OIDC provider and match the "
     "token's audience and subject"

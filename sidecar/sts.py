@@ -5,8 +5,6 @@ and parses the answer. Its retries are off: the process has one retry policy, th
 of our errors by the tables below; what is not in them is a bug and is let through.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack

@@ -1,7 +1,5 @@
 """What a projected service-account token says of itself: decoded, never verified. Verifying is STS's work."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Mapping
