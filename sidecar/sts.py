@@ -162,6 +162,9 @@ class _TaskCredentials(AioCredentials):  # type: ignore[misc]  # botocore has no
 class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
     """botocore's data without `endpoints.json`: 7 MB once parsed, of which STS needs what `partitions.json` says."""
 
+    def list_available_services(self, type_name: str) -> list[str]:
+        return ["sts"]  # whatever is asked for; botocore would look into four hundred directories, twice
+
     def load_data_with_path(self, name: str) -> tuple[Any, str]:
         if name != "endpoints":
             data: tuple[Any, str] = super().load_data_with_path(name)
@@ -171,8 +174,15 @@ class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
 
 
 def _partition(rules: Mapping[str, Any]) -> dict[str, Any]:
-    hosts = {"hostname": "{service}.{region}.{dnsSuffix}", "protocols": ["https"], "signatureVersions": ["v4"]}
-    taken = {"partition": rules["id"], "dnsSuffix": rules["outputs"]["dnsSuffix"], "regionRegex": rules["regionRegex"]}
+    suffix, dual = rules["outputs"]["dnsSuffix"], rules["outputs"]["dualStackDnsSuffix"]
+    plain, fips = "{service}.{region}.{dnsSuffix}", "{service}-fips.{region}.{dnsSuffix}"
+    variants = [
+        {"tags": ["fips"], "hostname": fips, "dnsSuffix": suffix},
+        {"tags": ["dualstack"], "hostname": plain, "dnsSuffix": dual},
+        {"tags": ["dualstack", "fips"], "hostname": fips, "dnsSuffix": dual},
+    ]
+    hosts = {"hostname": plain, "protocols": ["https"], "signatureVersions": ["v4"], "variants": variants}
+    taken = {"partition": rules["id"], "dnsSuffix": suffix, "regionRegex": rules["regionRegex"]}
     return {**taken, "defaults": hosts, "regions": {}, "services": {}}
 
 
