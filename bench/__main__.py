@@ -16,8 +16,8 @@ from bench.stage import stage
 
 ROOMS = {"start": start.measure, "serving": serving.measure, "memory": memory.measure, "idle": idle.measure}
 # Idle windows hold two polls of the token each.
-FULL = Plan(runs=5, walks=1000, load=1.0, idle=4.0)
-QUICK = Plan(runs=3, walks=100, load=0.5, idle=4.0)
+FULL = Plan(runs=5, walks=1000, load=0.3, idle=4.0)
+QUICK = Plan(runs=3, walks=100, load=0.3, idle=4.0)
 
 
 def main() -> int:

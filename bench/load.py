@@ -29,7 +29,7 @@ class Load:
     work: float
 
 
-def load(port: int, pid: int, request: bytes, *, connections: int, seconds: float) -> Load:
+def load(port: int, pid: int, *, request: bytes, connections: int, seconds: float) -> Load:
     """Sends `request` to the process `pid` on every connection, each as soon as the answer before is whole."""
     with ExitStack() as stack:
         socks = [stack.enter_context(_connected(port)) for _ in range(connections)]

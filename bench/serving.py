@@ -1,64 +1,59 @@
-"""Requests per second beside a bare aiohttp server, and what a hanging STS does to the latency."""
+"""Requests per second beside a bare aiohttp server, and what a hanging STS does to the latency.
+
+What is compared takes turns of a fraction of a second, so that a machine that changes its pace changes both of a pair.
+"""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from time import monotonic, sleep
 
 from bench.figures import CannotMeasureError, Figure, Plan, Sample
-from bench.load import Load, load
-from bench.stage import Process, Stage, line, process
+from bench.load import load
+from bench.stage import Process, Stage, line, process, stage
 
-_CONNECTIONS = (1, 64)
-# A call to STS ends after five seconds, and "refresh now" is granted every ten.
-_LONGEST, _ASKING = 2.0, 10.5
-_PATIENCE = 5.0
-_Loads = dict[tuple[str, int], Load]
-
-
-def measure(stage: Stage, plan: Plan) -> Iterator[Figure]:
-    """Rates and latencies: in every round plain, ours, and ours with STS hanging, one right after the other."""
-    rounds = list(_rounds(stage.moved(), plan))
-    for count in _CONNECTIONS:
-        samples = [_rate(seen["ours", count], seen["plain", count]) for seen in rounds]
-        name = f"requests per second, {count} connection{'s'[: count - 1]}"
-        yield Figure(name=name, unit="/s", target=0.85, samples=samples, at_least=True)
-    for count in _CONNECTIONS:
-        samples = [_latency(seen["hanging", count], seen["ours", count]) for seen in rounds]
-        name = f"p99 while STS hangs, {count} connection{'s'[: count - 1]}"
-        yield Figure(name=name, unit="ms", target=1.2, samples=samples)
+_CONNECTIONS = {1: "1 connection", 64: "64 connections"}
+# Of each number of connections in one round.
+_PAIRS = 3
+# "Refresh now" is granted every ten seconds, and the call that then hangs is given up after five.
+_ASKING, _HANGING = 10.5, 5.0
 
 
-def _rate(ours: Load, plain: Load) -> Sample:
-    return Sample(ours=ours.rate, baseline=plain.rate, work=plain.work / ours.work)
+def measure(here: Stage, plan: Plan) -> Iterator[Figure]:
+    """Ours and a plain server in turn; then a daemon whose STS hangs and one whose STS is well."""
+    here = here.moved()
+    with here.daemon() as daemon:
+        body = here.until_served(daemon)
+        yield from _beside_plain(here, daemon, body, plan)
+        yield from _beside_hanging(here, daemon, plan)
 
 
-def _latency(hanging: Load, idle: Load) -> Sample:
-    return Sample(ours=hanging.p99 * 1e3, baseline=idle.p99 * 1e3)
+def _beside_plain(here: Stage, daemon: Process, body: bytes, plan: Plan) -> Iterator[Figure]:
+    port = here.moved().port
+    with _plain(port, body) as plain:
+        for count, name in _CONNECTIONS.items():
+            loaded = partial(load, request=here.request, connections=count, seconds=plan.load)
+            pairs = [(loaded(here.port, daemon.pid), loaded(port, plain.pid)) for _ in range(_PAIRS * plan.runs)]
+            samples = [Sample(ours=o.rate, baseline=p.rate, work=p.work / o.work) for o, p in pairs]
+            yield Figure(name=f"requests per second, {name}", unit="/s", target=0.85, samples=samples, at_least=True)
 
 
-def _rounds(stage: Stage, plan: Plan) -> Iterator[_Loads]:
-    port = stage.moved().port
-    asked = -_ASKING
-    with stage.daemon() as daemon, _plain(port, stage.until_served(daemon)) as plain:
-
-        def seen(port: int, it: Process, count: int) -> Load:
-            seconds = min(plan.load, _LONGEST)
-            return load(port, it.pid, stage.request, connections=count, seconds=seconds)
-
+def _beside_hanging(here: Stage, daemon: Process, plan: Plan) -> Iterator[Figure]:
+    samples: dict[int, list[Sample]] = {count: [] for count in _CONNECTIONS}
+    with stage() as there, there.daemon() as hung:
+        there.until_served(hung)
         for _ in range(plan.runs):
-            sleep(max(0.0, asked + _ASKING - monotonic()))
-            once: _Loads = {}
-            for count in _CONNECTIONS:
-                once["plain", count] = seen(port, plain, count)
-                once["ours", count] = seen(stage.port, daemon, count)
-            asked = monotonic()
-            with _hanging(stage, daemon):
-                for count in _CONNECTIONS:
-                    once["hanging", count] = seen(stage.port, daemon, count)
-            yield once
+            with _hanging(there, hung):
+                for count in [*_CONNECTIONS] * _PAIRS:
+                    loaded = partial(load, request=here.request, connections=count, seconds=plan.load)
+                    ours, idle = loaded(there.port, hung.pid), loaded(here.port, daemon.pid)
+                    samples[count].append(Sample(ours=ours.p99 * 1e3, baseline=idle.p99 * 1e3))
+            sleep(_ASKING - _HANGING)
+    for count, name in _CONNECTIONS.items():
+        yield Figure(name=f"p99 while STS hangs, {name}", unit="ms", target=1.2, samples=samples[count])
 
 
 @contextmanager
@@ -72,19 +67,20 @@ def _plain(port: int, body: bytes) -> Iterator[Process]:
 
 
 @contextmanager
-def _hanging(stage: Stage, daemon: Process) -> Iterator[None]:
+def _hanging(there: Stage, daemon: Process) -> Iterator[None]:
     """A call to STS in flight, and no answer to it until the end of the block: its process is stopped."""
-    before = stage.refreshes()
-    stage.sts.send_signal(signal.SIGSTOP)
+    before = there.refreshes()
+    there.sts.send_signal(signal.SIGSTOP)
     daemon.send_signal(signal.SIGHUP)
+    until = monotonic() + _HANGING
     try:
         yield
-        if stage.refreshes() != before:
-            raise CannotMeasureError("STS answered while it should have been hanging")
+        if monotonic() > until or there.refreshes() != before:
+            raise CannotMeasureError("the call to STS ended while it should have been hanging")
     finally:
-        stage.sts.send_signal(signal.SIGCONT)
-    deadline = monotonic() + _PATIENCE
-    while stage.refreshes() == before:
-        if monotonic() > deadline:
+        there.sts.send_signal(signal.SIGCONT)
+    while there.refreshes() == before:
+        if monotonic() > until + _HANGING:
             raise CannotMeasureError("no call to STS was in flight while it hung")
         sleep(0.05)
+    sleep(max(0.0, until - monotonic()))

@@ -26,8 +26,9 @@ _ROLES = ("arn:aws:iam::111122223333:role/account-a-role", "arn:aws:iam::4444555
 _AUTHORIZATION = "benchmark-benchmark-benchmark-benchmark-123"  # as long as the random ones
 # A start takes under a second on an idle machine; whatever takes longer than this is no start.
 _PATIENCE = 30.0
-# Far below what is measured, far above what it costs to look.
-_GLANCE = 0.0005
+# Between two looks whether it listens, so that looking does not slow it down; the credentials come later, and are
+# waited for on the connection.
+_GLANCE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
