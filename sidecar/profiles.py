@@ -265,13 +265,13 @@ def _plain(value: object) -> str:
 def _sections(setting: str, path: str) -> Mapping[str, Any] | None:
     """The sections of the file at `path`; None where there is no such file."""
     from botocore.configloader import raw_config_parse
-    from botocore.exceptions import ConfigParseError
+    from botocore.exceptions import ConfigNotFound, ConfigParseError
 
     try:
         with Path(path).open("rb") as file:  # botocore takes a file that it may not read for an empty one
             file.read(1)
         parsed: Mapping[str, Any] = raw_config_parse(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ConfigNotFound):  # the last: no regular file, /dev/null
         return None
     except OSError as error:
         wrong = f"it cannot be read: {error.strerror}"

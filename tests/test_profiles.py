@@ -264,6 +264,13 @@ def test_a_missing_file_is_said_to_be_missing(read: Read, tmp_path: Path) -> Non
     assert "there is no such file" in problem
 
 
+def test_dev_null_is_no_credentials_file_as_for_the_aws_cli(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text(A)
+    files = Files.expand(str(tmp_path / "config"), "/dev/null", {})
+    asked = Origin(setting=PROFILES, text="a", name=PROFILES.name)
+    assert only_hop(chains(("a",), asked=asked, files=files, region=REGION, fallback_regions=())) == hop(ROLE_A)
+
+
 def test_a_directory_is_no_file(read: Read, tmp_path: Path) -> None:
     (tmp_path / "config").mkdir()
     assert "cannot be read: Is a directory" in only_problem(read(None, "b"))
