@@ -8,15 +8,9 @@ series exists from the first scrape, and none holds a secret, a role or an accou
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
+from typing import Any
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
+import prometheus_client as prometheus
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -110,23 +104,26 @@ class Metrics(Collector):
     """
 
     def __init__(self, targets: Sequence[Target], look: Callable[[], Reading]) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there
-        self.registry = CollectorRegistry()
+        prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there
+        self.registry = prometheus.CollectorRegistry()
         self._targets, self._look = tuple(targets), look
         self._packed: dict[Hop, int] = {}
-        self._counters: dict[str, Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._of: dict[str, Any] = {}
         for each in DEFINITIONS:
-            name, text, labels = PREFIX + each.name, each.meaning, each.labels
-            if each.kind == "counter":
-                self._counters[each.name] = Counter(name, text, labels, registry=self.registry)
-            elif each.kind == "histogram":
-                buckets = _BUCKETS[each.name]
-                self._histograms[each.name] = Histogram(name, text, labels, registry=self.registry, buckets=buckets)
+            if each.kind != "gauge":
+                more: dict[str, Any] = {"buckets": _BUCKETS[each.name]} if each.name in _BUCKETS else {}
+                make = prometheus.Histogram if more else prometheus.Counter
+                self._of[each.name] = make(
+                    PREFIX + each.name, each.meaning, each.labels, registry=self.registry, **more
+                )
         self._create_series()
-        answered = self._counters["requests_total"]
+        answered = self._of["requests_total"]
         self._answered = {(t.name, s): answered.labels(t.name, str(s)) for t in targets for s in _STATUSES}
-        for collector in (self, ProcessCollector(registry=None), PlatformCollector(registry=None)):
+        for collector in (
+            self,
+            prometheus.ProcessCollector(registry=None),
+            prometheus.PlatformCollector(registry=None),
+        ):
             self.registry.register(collector)
 
     def observe(self, event: Event) -> None:
@@ -135,22 +132,22 @@ class Metrics(Collector):
             case HopSucceeded() | HopFailed():
                 self._count_attempt(event)
             case TokenRead(rotated=True):
-                self._counters["token_rotations_total"].inc()
+                self._of["token_rotations_total"].inc()
             case TokenFailed(reason=reason):
-                self._counters["token_errors_total"].labels(reason).inc()
+                self._of["token_errors_total"].labels(reason).inc()
             case _:
                 pass
 
     def answered(self, target: str, status: int, seconds: float, lifetime: float | None) -> None:
         """Counts a request that was answered on its merits."""
         self._answered[target, status].inc()
-        self._histograms["request_duration_seconds"].observe(seconds)
+        self._of["request_duration_seconds"].observe(seconds)
         if lifetime is not None:
-            self._histograms["served_lifetime_seconds"].observe(lifetime)
+            self._of["served_lifetime_seconds"].observe(lifetime)
 
     def refused(self, reason: str) -> None:
         """Counts a request that was turned away."""
-        self._counters["refused_total"].labels(reason).inc()
+        self._of["refused_total"].labels(reason).inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `accept` asks for it, else the text format."""
@@ -192,9 +189,9 @@ class Metrics(Collector):
     def _count_attempt(self, event: HopSucceeded | HopFailed) -> None:
         position = str(event.hop.position)
         if event.region is not None:
-            self._counters["sts_calls_total"].labels(position, event.region).inc()
-            self._histograms["hop_duration_seconds"].labels(position).observe(event.seconds)
-        refreshes = self._counters["refreshes_total"]
+            self._of["sts_calls_total"].labels(position, event.region).inc()
+            self._of["hop_duration_seconds"].labels(position).observe(event.seconds)
+        refreshes = self._of["refreshes_total"]
         if isinstance(event, HopSucceeded):
             self._packed[event.hop] = event.packed or 0
             for target in self._targets:
@@ -204,7 +201,7 @@ class Metrics(Collector):
         code = event.failure.code if event.failure.code in _codes(event.hop) else OTHER
         for name in event.targets:
             refreshes.labels(name, event.failure.kind).inc()
-            self._counters["hop_failures_total"].labels(name, position, code).inc()
+            self._of["hop_failures_total"].labels(name, position, code).inc()
 
     def _create_series(self) -> None:
         """Every series that there will ever be: a rate needs a zero to begin at."""
@@ -214,13 +211,12 @@ class Metrics(Collector):
             "refused_total": [(refusal,) for refusal in Refusal],
             "refreshes_total": [(t.name, outcome) for t in self._targets for outcome in _OUTCOMES],
             "hop_failures_total": [(name, at, code) for name, hop, at in places for code in _codes(hop)],
+            "hop_duration_seconds": [(at,) for _, _, at in places],
             "sts_calls_total": [(at, region) for _, hop, at in places for region in hop.regions],
         }
         for metric, series in known.items():
             for labels in series:
-                self._counters[metric].labels(*labels)
-        for _, _, at in places:
-            self._histograms["hop_duration_seconds"].labels(at)
+                self._of[metric].labels(*labels)
 
 
 def _codes(hop: Hop) -> list[str]:
