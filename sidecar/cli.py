@@ -45,7 +45,7 @@ class Command:
     """One command: what it does (the docstring is its help), the settings that are its flags, further arguments."""
 
     perform: Callable[[argparse.Namespace, Mapping[str, str]], int]
-    settings: tuple[Setting[Any], ...] = ()
+    settings: tuple[Setting, ...] = ()
     arguments: tuple[_Argument, ...] = ()
 
     @property
@@ -95,13 +95,13 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
-def _add_settings(one: argparse.ArgumentParser, settings: Iterable[Setting[Any]]) -> None:
-    for name, members in groupby((each for each in settings if each.flag), lambda each: each.row.group):
+def _add_settings(one: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
+    for name, members in groupby((each for each in settings if each.flag), lambda each: each.group):
         group = one.add_argument_group(name)
         for each in members:
-            source = " or ".join(filter(None, (each.row.name, each.row.aws)))
-            default = each.row.default and f"; default {each.row.default}"
-            meaning = f"{each.row.meaning.replace('`', '')} ({source}{default})"
+            source = " or ".join(filter(None, (each.name, each.aws)))
+            default = each.default and f"; default {each.default}"
+            meaning = f"{each.meaning.replace('`', '')} ({source}{default})"
             group.add_argument(each.flag, dest=each.name, metavar="VALUE", help=meaning)
 
 
@@ -152,7 +152,7 @@ def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 def _config(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Print every setting, its value and where it comes from. Of a secret it says only whether it is set."""
     origins = config.origins(flags, os.environ)
-    rows = [(each.setting.name, each.where, _seen(each)) for each in origins]
+    rows = [(each.name, each.source, _seen(each)) for each in origins]
     if args.format == "json":
         print(json.dumps([dict(zip(("setting", "source", "value"), row, strict=True)) for row in rows], indent=2))
     else:
@@ -166,8 +166,8 @@ def _config(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 def _seen(origin: Origin) -> str | None:
     """The value as `config` shows it: whole, and of a secret only whether there is one."""
-    if origin.setting.is_secret:
-        return "set" if origin.is_set else "unset"
+    if origin.is_secret:
+        return "set" if origin.by else "unset"
     return origin.text
 
 
@@ -217,9 +217,11 @@ _ENDS: _Argument = ("--once", {"action": "store_true", "help": "end by itself af
 
 COMMANDS = (
     Command(_run, s.SETTINGS),
-    Command(_once, (*s.SETTINGS[: s.SETTINGS.index(s.LISTEN)], s.LOG_LEVEL, s.LOG_FORMAT), (_TARGET, _FORM)),
-    Command(_get, (s.LISTEN, s.AUTHORIZATION, s.AUTHORIZATION_DIR), (_TARGET, _FORM)),
-    Command(_probe, (s.STATUS_LISTEN,), (_PATH, _SECONDS)),
+    Command(
+        _once, tuple(each for each in s.SETTINGS if each.group in s.WALKING or "_LOG_" in each.name), (_TARGET, _FORM)
+    ),
+    Command(_get, s.pick("SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR"), (_TARGET, _FORM)),
+    Command(_probe, s.pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
     Command(_config, s.SETTINGS, (_TABLE,)),
     Command(_demo, (), (_ENDS,)),
 )

@@ -1,166 +1,171 @@
-"""What a setting is, and how the table of them is resolved against flags and environment.
+"""What a setting is, what gives it, and how what is given becomes a chain, with every problem on the way gathered.
 
 A setting is taken from its flag, else from the variable of its own name, else from AWS's name for it, else it has
 its default; an empty flag or variable is an unset one. Names that begin `SIDECAR_` and are not in the table are
 errors, so that a slip of the pen does not pass for a default.
 """
 
-from __future__ import annotations
-
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, cast
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from sidecar.errors import Problem
-from sidecar.rules import Illegal
+from sidecar.errors import ConfigError, Problem
+from sidecar.model import Hop
+from sidecar.rules import DEFAULT_DURATION, STAND_IN, Illegal, breaches
 
-T = TypeVar("T")
-T_co = TypeVar("T_co", covariant=True)
 PREFIX = "SIDECAR_"
 
 # What kubelet injects for a Service whose name begins with `sidecar` (enableServiceLinks): not ours, and no slip.
 _SERVICE_LINK = re.compile(r"SIDECAR_(.+_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP|SCTP).*)?)")
-# Enough of a long value (a policy) to recognise it by in one line.
-_SHOWN = 80
+# Enough of a long value (a policy) to recognise it by in one line; a path stays whole.
+_SHOWN = 120
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What the table says of a setting: its name, AWS's name for it, its default, where a profile says the same, what
-    it means, and the group it stands in; texts are empty where there is nothing."""
+class Setting:
+    """A row of the table: `aws` is AWS's name for it, `hop` what it says of a hop, `key` where a profile says the same.
+
+    `parse` turns text into the value or raises `Illegal`. A secret has no flag, since argv is public, nor has what
+    another library reads from the environment. Texts are empty where there is nothing.
+    """
 
     name: str
     aws: str = ""
     default: str = ""
+    hop: str = ""
     key: str = ""
     meaning: str = ""
     group: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting(Generic[T_co]):
-    """A row of the table and its parser, which turns text into the value or raises `Illegal`; `field` is what it fills
-    in a hop. A secret has no flag, since argv is public, nor has what another library reads from the environment."""
-
-    row: Row
-    parse: Callable[[str], T_co]
-    field: str = ""
+    parse: Callable[[str], Any] = str
     has_flag: bool = True
     is_secret: bool = False
 
     @property
-    def name(self) -> str:
-        """The variable."""
-        return self.row.name
+    def attribute(self) -> str:
+        """The name without its prefix, as the configuration has it."""
+        return _bare(self.name).lower()
 
     @property
     def flag(self) -> str:
         """`--` and the name in kebab case without its prefix, or nothing."""
-        return "--" + _bare(self.name).lower().replace("_", "-") if self.has_flag else ""
+        return "--" + self.attribute.replace("_", "-") if self.has_flag else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """What a setting was given, and the flag or variable that gives it; neither where nothing does."""
+    """What a setting, or a key of a profile, was given, and from where; `text` is None where nothing gives it.
 
-    setting: Setting[Any]
-    text: str | None
+    `by` is the flag, variable or key that says something other than the default, legal or not; empty where none does.
+    """
+
     name: str
-
-    @property
-    def is_set(self) -> bool:
-        """Whether something other than its default gives the setting, legal or not."""
-        return bool(self.name)
-
-    @property
-    def where(self) -> str:
-        """The source as people say it."""
-        if not self.name:
-            return "nowhere" if self.text is None else "default"
-        if self.name == self.setting.flag:
-            return f"flag {self.name}"
-        return "environment" if self.name == self.setting.name else f"environment, {self.name}"
+    text: str | None = field(repr=False)
+    by: str
+    source: str
+    parse: Callable[[str], Any] = str
+    is_secret: bool = False
 
     @property
     def shown(self) -> str | None:
-        """The text as people may see it: on one line, and never a secret."""
-        return None if self.text is None or self.setting.is_secret else shown(self.text)
+        """The text as people may see it: clipped to what identifies it, and never a secret."""
+        if self.text is None or self.is_secret:
+            return None
+        return self.text if len(self.text) <= _SHOWN else self.text[: _SHOWN - 1] + "…"
 
     def problem(self, wrong: str, remedy: str) -> Problem:
         """The problem with what was given here."""
-        return Problem(setting=self.setting.name, value=self.shown, source=self.where, wrong=wrong, remedy=remedy)
+        return Problem(setting=self.name, value=self.shown, source=self.source, wrong=wrong, remedy=remedy)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# What is said of one hop, by its field, and of the region in which it is asked for.
+Link = Mapping[str, Origin]
+
+
 class Values:
-    """Every setting as it was given, and parsed where it could be; `problems` are those met on the way."""
+    """What flags (by setting name) and environment give; `problems` and `warnings` grow while they are read."""
 
-    origins: Mapping[str, Origin]
-    parsed: Mapping[str, object]
-    problems: tuple[Problem, ...]
+    def __init__(self, table: Sequence[Setting], flags: Mapping[str, str], environ: Mapping[str, str]) -> None:
+        self.origins = {setting.name: _origin(setting, flags, environ) for setting in table}
+        self.problems: dict[Problem, None] = {}  # each once, in the order in which they are met
+        self.warnings: list[str] = []
 
-    def __getitem__(self, setting: Setting[T]) -> T:
-        return cast(T, self.parsed[setting.name])
+    def __getitem__(self, name: str) -> Any:
+        return self.get(self.origins[name])
 
-    def get(self, setting: Setting[T]) -> T | None:
-        """The value, or None where it is unset or was not legal (which is among the problems)."""
-        return cast("T | None", self.parsed.get(setting.name))
-
-    def origin(self, setting: Setting[Any]) -> Origin:
-        """Where the setting comes from."""
-        return self.origins[setting.name]
-
-
-def read(table: Sequence[Setting[Any]], flags: Mapping[str, str], environ: Mapping[str, str]) -> Values:
-    """What `flags` (by setting name) and `environ` say, with every problem that a single setting can have."""
-    origins = {setting.name: _origin(setting, flags, environ) for setting in table}
-    problems = list(_unknown(environ, [*origins]))
-    parsed: dict[str, object] = {}
-    for name, origin in origins.items():
+    def get(self, origin: Origin) -> Any:
+        """The value; None where it is unset or not legal, and then that is a problem."""
         try:
-            if origin.text is not None:
-                parsed[name] = _parse(origin)
+            if origin.text is None:
+                return None
+            if origin.text.startswith("tcp://") and origin.name.startswith(PREFIX):
+                remedy = "Set enableServiceLinks: false on the pod, or rename the Service."
+                raise Illegal("kubelet injected this for a Service whose name begins with sidecar", remedy)
+            return origin.parse(origin.text)
         except Illegal as illegal:
-            problems.append(origin.problem(illegal.wrong, illegal.remedy))
-    return Values(origins=origins, parsed=parsed, problems=tuple(problems))
+            self.refuse(origin, illegal.wrong, illegal.remedy)
+
+    def refuse(self, origin: Origin, wrong: str, remedy: str) -> None:
+        """Adds a problem."""
+        self.problems[origin.problem(wrong, remedy)] = None
+
+    def check(self) -> None:
+        """Raises ConfigError with every problem that was met."""
+        if self.problems:
+            raise ConfigError([*self.problems])
+
+    def chain(self, links: Sequence[Link], fallback_regions: Sequence[str]) -> Hop | None:
+        """The last hop of the chain that `links` describe, itself first; None where they lead to no token.
+
+        What is missing or wrong is a problem and is stood in for, so that the rest is checked all the same.
+        """
+        parsed = [{name: self.get(each) for name, each in link.items() if name != "region"} for link in links]
+        given = [{name: value for name, value in fields.items() if value} for fields in parsed]
+        if not given or "token_file" not in given[-1]:
+            return None
+        regions = (self._region(links), *fallback_regions)
+        hop, role = None, next((fields["role"] for fields in reversed(given) if "role" in fields), STAND_IN)
+        for link, fields in reversed([*zip(links, given, strict=True)]):
+            shape = {"role": role, "duration": DEFAULT_DURATION, "regions": tuple(dict.fromkeys(regions)), **fields}
+            hop, role = Hop(**shape, source=hop), shape["role"]
+            for breach in breaches(hop):
+                self.refuse(link[breach.field], breach.wrong, breach.remedy)
+        return hop
+
+    def _region(self, links: Sequence[Link]) -> str:
+        """The first that is said from the target on: one for the whole chain."""
+        said = [link["region"] for link in links]
+        origin = next((each for each in said if each.by), said[0])
+        if not origin.by:
+            remedy = "Set AWS_REGION, AWS_DEFAULT_REGION or the profile's region, for instance to eu-central-1."
+            self.refuse(origin, "no region: STS is asked in a region", remedy)
+        return self.get(origin) or ""
+
+
+def unknown(environ: Mapping[str, str], known: Collection[str]) -> Iterator[Problem]:
+    """The names of `environ` that only look like settings."""
+    names = {_bare(name): name for name in known}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
+            from difflib import get_close_matches  # lazily: only who errs needs it
+
+            near = get_close_matches(_bare(name), names, n=1)
+            remedy = f"Did you mean {names[near[0]]}?" if near else "`credential-sidecar run --help` has the names."
+            # Its value is not shown: it may be a secret under a misspelt name.
+            yield Problem(setting=name, value=None, source="environment", wrong="no such setting", remedy=remedy)
 
 
 def _bare(name: str) -> str:
     return name.removeprefix(PREFIX).removeprefix("AWS_")
 
 
-def shown(text: str) -> str:
-    """`text` as a problem quotes it: clipped to what identifies it."""
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
-def _origin(setting: Setting[Any], flags: Mapping[str, str], environ: Mapping[str, str]) -> Origin:
-    given = {setting.flag: flags.get(setting.name, "")} if setting.flag else {}
-    given |= {name: environ.get(name, "") for name in (setting.name, setting.row.aws)}
-    name, text = next(
-        ((name, text.strip()) for name, text in given.items() if text.strip()), ("", setting.row.default or None)
+def _origin(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, str]) -> Origin:
+    ways = (
+        (flags.get(setting.name), setting.flag, f"flag {setting.flag}"),
+        (environ.get(setting.name), setting.name, "environment"),
+        (environ.get(setting.aws), setting.aws, f"environment, {setting.aws}"),
+        (setting.default, "", "default"),
     )
-    return Origin(setting=setting, text=text, name=name)
-
-
-def _parse(origin: Origin) -> object:
-    text = origin.text or ""
-    if text.startswith("tcp://") and origin.setting.name.startswith(PREFIX):
-        raise Illegal(
-            "kubelet injected this for a Service whose name begins with sidecar",
-            "Set enableServiceLinks: false on the pod, or rename the Service.",
-        )
-    return origin.setting.parse(text)
-
-
-def _unknown(environ: Mapping[str, str], known: Sequence[str]) -> Iterator[Problem]:
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and not _SERVICE_LINK.fullmatch(name):
-            from difflib import get_close_matches  # lazily: only who errs needs it
-
-            near = get_close_matches(_bare(name), [_bare(each) for each in known], n=1)
-            meant = next((each for each in known if [_bare(each)] == near), None)
-            remedy = f"Did you mean {meant}?" if meant else "See `credential-sidecar run --help` for the names."
-            # Its value is not shown: it may be a secret under a misspelt name.
-            yield Problem(setting=name, value=None, source="environment", wrong="no such setting", remedy=remedy)
+    said = ((text.strip(), by, source) for text, by, source in ways if text and text.strip())
+    text, by, source = next(said, (None, "", "nowhere"))
+    return Origin(name=setting.name, text=text, by=by, source=source, parse=setting.parse, is_secret=setting.is_secret)

@@ -24,7 +24,7 @@ from sidecar.http import HEAD, Limits
 from sidecar.model import Kind
 from sidecar.refresher import DEADLINE, POLL
 from sidecar.schedule import CAPS, DUE_AT, FLOOR
-from sidecar.values import read
+from sidecar.values import unknown
 from tests.builders import ACCOUNT_A, ACCOUNT_B, ROLE_A, ROLE_B, chain
 from tests.test_layers import FEATURES, LAYERS
 
@@ -77,12 +77,12 @@ def words(pattern: str, name: str) -> set[str]:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_setting_that_is_named_exists(name: str) -> None:
     given = dict.fromkeys(words(r"\bSIDECAR_[A-Z][A-Z_]*[A-Z]\b", name), "x")
-    assert [str(p) for p in read(SETTINGS, {}, given).problems if p.wrong == "no such setting"] == []
+    assert [str(problem) for problem in unknown(given, [setting.name for setting in SETTINGS])] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_variable_of_aws_that_is_named_is_read_by_us_or_by_an_sdk(name: str) -> None:
-    known = {each for setting in SETTINGS for each in (setting.name, setting.row.aws)} | SDKS
+    known = {each for setting in SETTINGS for each in (setting.name, setting.aws)} | SDKS
     assert words(r"\bAWS_[A-Z0-9_]*[A-Z0-9]\b", name) <= known
 
 
@@ -139,7 +139,7 @@ def test_the_map_has_every_room_in_its_layer() -> None:
 
 
 def test_the_readmes_settings_have_the_defaults_that_it_says() -> None:
-    defaults = {setting.name: setting.row.default for setting in SETTINGS}
+    defaults = {setting.name: setting.default for setting in SETTINGS}
     for setting, _, default in rows("README.md", "Settings"):
         if default.isdigit():
             assert defaults[setting.strip("`")] == default

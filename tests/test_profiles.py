@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,27 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as tuned
 from hypothesis import strategies as st
 
-from sidecar.model import Hop
-from sidecar.profiles import Chains, Files, chains
-from sidecar.settings import PROFILES
-from sidecar.values import Origin
+from sidecar.errors import Problem
+from sidecar.model import Hop, Target
+from sidecar.profiles import expand, targets
+from sidecar.settings import SETTINGS
+from sidecar.values import Values
 from tests.builders import REGION, ROLE_A, ROLE_B, TOKEN_FILE, chain, hop
 from tests.users import unprivileged
 
 A = f"[profile a]\nrole_arn = {ROLE_A}\nweb_identity_token_file = {TOKEN_FILE}\n"
 B = f"[profile b]\nrole_arn = {ROLE_B}\nsource_profile = a\n"
 KEYS = "aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = hunter2\n"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chains:
+    """What was read."""
+
+    targets: tuple[Target, ...]
+    endpoint: str | None
+    problems: tuple[Problem, ...]
+
 
 Read = Callable[..., Chains]
 
@@ -29,13 +41,21 @@ Read = Callable[..., Chains]
 def read(tmp_path: Path) -> Read:
     """Reads chains from the text of a config file, and of a credentials file where one is given."""
 
-    def read(config: str | None, *names: str, credentials: str | None = None, region: str | None = REGION) -> Chains:
+    def read(
+        config: str | None,
+        *names: str,
+        credentials: str | None = None,
+        region: str | None = REGION,
+        credentials_file: str = "~/credentials",
+    ) -> Chains:
         for name, text in {"config": config, "credentials": credentials}.items():
             if text is not None:
                 (tmp_path / name).write_text(text)
-        files = Files.expand("~/config", "~/credentials", {"HOME": str(tmp_path)})
-        asked = Origin(setting=PROFILES, text=",".join(names), name=PROFILES.name)
-        return chains(names, asked=asked, files=files, region=region, fallback_regions=())
+        files = {"AWS_CONFIG_FILE": "~/config", "AWS_SHARED_CREDENTIALS_FILE": credentials_file}
+        given = {**files, "SIDECAR_PROFILES": ",".join(names), "AWS_REGION": region or ""}
+        values = Values(SETTINGS, {}, given)
+        found, endpoint = targets(values, names, {"HOME": str(tmp_path)})
+        return Chains(targets=found, endpoint=endpoint, problems=tuple(values.problems))
 
     return read
 
@@ -264,11 +284,8 @@ def test_a_missing_file_is_said_to_be_missing(read: Read, tmp_path: Path) -> Non
     assert "there is no such file" in problem
 
 
-def test_dev_null_is_no_credentials_file_as_for_the_aws_cli(tmp_path: Path) -> None:
-    (tmp_path / "config").write_text(A)
-    files = Files.expand(str(tmp_path / "config"), "/dev/null", {})
-    asked = Origin(setting=PROFILES, text="a", name=PROFILES.name)
-    assert only_hop(chains(("a",), asked=asked, files=files, region=REGION, fallback_regions=())) == hop(ROLE_A)
+def test_dev_null_is_no_credentials_file_as_for_the_aws_cli(read: Read) -> None:
+    assert only_hop(read(A, "a", credentials_file="/dev/null")) == hop(ROLE_A)
 
 
 def test_a_directory_is_no_file(read: Read, tmp_path: Path) -> None:
@@ -306,9 +323,10 @@ def test_d16_an_unparsable_file_is_named_by_line_and_not_quoted(
 
 
 def test_paths_are_expanded_from_the_environment_that_is_given() -> None:
-    files = Files.expand("~/.aws/config", "$DIR/${NAME}", {"HOME": "/h", "DIR": "/d", "NAME": "n"})
-    assert files == Files(config="/h/.aws/config", credentials="/d/n")
-    assert Files.expand("/a/~/b", "$UNKNOWN", {}) == Files(config="/a/~/b", credentials="$UNKNOWN")
+    environ = {"HOME": "/h", "DIR": "/d", "NAME": "n"}
+    paths = {"~/.aws/config": "/h/.aws/config", "$DIR/${NAME}": "/d/n", "/a/~/b": "/a/~/b", "$UNKNOWN": "$UNKNOWN"}
+    assert {path: expand(path, environ) for path in paths} == paths
+    assert expand("~/.aws/config", {}) == "~/.aws/config"
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar.errors import Problem
 from sidecar.model import Secret
-from sidecar.values import Row, Setting, Values, read
+from sidecar.values import Setting, Values, unknown
 
-NAME = Setting(row=Row(name="SIDECAR_NAME", aws="AWS_A", default="d"), parse=str)
-KEY = Setting(row=Row(name="SIDECAR_KEY"), parse=Secret, has_flag=False, is_secret=True)
+NAME = Setting(name="SIDECAR_NAME", aws="AWS_A", default="d")
+KEY = Setting(name="SIDECAR_KEY", parse=Secret, has_flag=False, is_secret=True)
 TABLE = (NAME, KEY)
 TEXTS = st.none() | st.sampled_from(["", " ", "one", "two ", "three"])
 
 
 def values(environ: dict[str, str], flags: dict[str, str] | None = None) -> Values:
-    return read(TABLE, flags or {}, environ)
+    return Values(TABLE, flags or {}, environ)
+
+
+def problems(environ: dict[str, str], table: tuple[Setting, ...] = TABLE) -> list[Problem]:
+    """Those of the names that are given, and then of what they say."""
+    found = Values(table, {}, environ)
+    for setting in table:
+        found[setting.name]
+    return [*unknown(environ, found.origins), *found.problems]
 
 
 @given(TEXTS, TEXTS, TEXTS)
@@ -25,7 +34,7 @@ def test_the_strongest_source_that_says_something_wins(flag: str | None, own: st
     given_by = {"SIDECAR_NAME": own, "AWS_A": aws}
     environ = {name: text for name, text in given_by.items() if text is not None}
     strongest = next((text.strip() for text in (flag, own, aws) if text and text.strip()), "d")
-    assert values(environ, flags)[NAME] == strongest
+    assert values(environ, flags)["SIDECAR_NAME"] == strongest
 
 
 @pytest.mark.parametrize(
@@ -38,36 +47,36 @@ def test_the_strongest_source_that_says_something_wins(flag: str | None, own: st
     ],
 )
 def test_the_origin_says_where_a_value_is_from(environ: dict[str, str], flags: dict[str, str], where: str) -> None:
-    assert values(environ, flags).origin(NAME).where == where
+    assert values(environ, flags).origins["SIDECAR_NAME"].source == where
 
 
 def test_a_setting_without_a_value_is_from_nowhere() -> None:
-    origin = values({}).origin(KEY)
-    assert (origin.text, origin.where, origin.is_set) == (None, "nowhere", False)
+    origin = values({}).origins["SIDECAR_KEY"]
+    assert (origin.text, origin.source, origin.by) == (None, "nowhere", "")
 
 
 def test_a_secret_has_no_flag_and_is_not_shown() -> None:
-    origin = values({"SIDECAR_KEY": "hunter2"}).origin(KEY)
+    origin = values({"SIDECAR_KEY": "hunter2"}).origins["SIDECAR_KEY"]
     assert KEY.flag == ""
     assert origin.shown is None
-    assert "hunter2" not in str(origin.problem("too short", "Use 16."))
+    assert "hunter2" not in f"{origin} {origin.problem('too short', 'Use 16.')}"
 
 
 def test_a_long_value_is_clipped_where_it_is_shown() -> None:
-    shown = values({"SIDECAR_NAME": "x" * 1000}).origin(NAME).shown
+    shown = values({"SIDECAR_NAME": "x" * 1000}).origins["SIDECAR_NAME"].shown
     assert shown is not None
-    assert len(shown) == 80
+    assert len(shown) == 120
     assert shown.endswith("x…")
 
 
 def test_an_unknown_name_is_a_problem_with_the_nearest_known_one() -> None:
-    (problem,) = values({"SIDECAR_NAMES": "hunter2"}).problems
+    (problem,) = problems({"SIDECAR_NAMES": "hunter2"})
     assert (problem.setting, problem.value) == ("SIDECAR_NAMES", None)
     assert problem.remedy == "Did you mean SIDECAR_NAME?"
 
 
 def test_an_unknown_name_that_is_near_to_none_points_to_the_help() -> None:
-    (problem,) = values({"SIDECAR_XYZZY_PLUGH": "1"}).problems
+    (problem,) = problems({"SIDECAR_XYZZY_PLUGH": "1"})
     assert "--help" in problem.remedy
 
 
@@ -86,25 +95,25 @@ def test_an_unknown_name_that_is_near_to_none_points_to_the_help() -> None:
     ],
 )
 def test_service_links_of_a_service_named_sidecar_are_let_through(name: str) -> None:
-    assert not values({name: "tcp://10.0.0.1:80"}).problems
+    assert not problems({name: "tcp://10.0.0.1:80"})
 
 
 def test_a_service_link_under_a_known_name_is_called_so() -> None:
-    (problem,) = values({"SIDECAR_NAME": "tcp://10.0.0.1:80"}).problems
+    (problem,) = problems({"SIDECAR_NAME": "tcp://10.0.0.1:80"})
     assert "kubelet injected this for a Service" in problem.wrong
     assert "enableServiceLinks: false" in problem.remedy
 
 
 def test_names_of_others_are_none_of_ours() -> None:
-    assert not values({"AWS_NONSENSE": "1", "MY_SIDECAR_NAME": "1", "sidecar_name": "1"}).problems
+    assert not problems({"AWS_NONSENSE": "1", "MY_SIDECAR_NAME": "1", "sidecar_name": "1"})
 
 
 def test_several_problems_are_found_at_once() -> None:
     environ = {"SIDECAR_NAME": "tcp://1", "SIDECAR_KEI": "1", "SIDECAR_NAMEN": "1"}
-    assert [problem.setting for problem in values(environ).problems] == ["SIDECAR_KEI", "SIDECAR_NAMEN", "SIDECAR_NAME"]
+    assert [problem.setting for problem in problems(environ)] == ["SIDECAR_KEI", "SIDECAR_NAMEN", "SIDECAR_NAME"]
 
 
 def test_the_nearest_name_may_be_an_aws_name() -> None:
-    region = Setting(row=Row(name="AWS_REGION"), parse=str)
-    (problem,) = read((NAME, region), {}, {"SIDECAR_REGION": "eu-west-1"}).problems
+    region = Setting(name="AWS_REGION")
+    (problem,) = problems({"SIDECAR_REGION": "eu-west-1"}, (NAME, region))
     assert problem.remedy == "Did you mean AWS_REGION?"

@@ -53,12 +53,11 @@ def page() -> str:
 
 
 def _settings() -> Iterator[str]:
-    for group, settings in groupby(SETTINGS, lambda setting: setting.row.group):
+    for group, settings in groupby(SETTINGS, lambda setting: setting.group):
         yield f"### {group}\n"
         rows = [
-            (_code(row.name, row.aws), _code(each.flag), row.meaning, _code(row.default), _code(row.key))
+            (_code(each.name, each.aws), _code(each.flag), each.meaning, _code(each.default), _code(each.key))
             for each in settings
-            for row in [each.row]
         ]
         yield from _table(("setting", "flag", "meaning", "default", "profile key"), rows)
 
