@@ -220,6 +220,10 @@ class Life:
         self.events.append(event)
         self._observe(event)
 
+    def port(self, face: str) -> int:
+        """Where the listener of that face was bound."""
+        return self._faces[face]
+
     @property
     def _faces(self) -> dict[str, int]:
         heard = [event for event in self.events if isinstance(event, Listening)]

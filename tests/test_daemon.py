@@ -1,0 +1,108 @@
+"""The daemon put together: what opens, what is asked of it while it lives, what ends it and how."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sidecar import daemon
+from sidecar.emulator import World, allow, guide_world
+from sidecar.events import HandlerFailed, HopSucceeded, Listening, Started, StateRestored, TokenRead
+from sidecar.ledger import Ledger
+from tests.builders import ROLE_A, ROLE_B
+from tests.harness import Life, in_virtual_time
+
+
+def demanding(**condition: object) -> Callable[[str], World]:
+    """The guide's world, whose role B asks for more: a condition on its trust."""
+
+    def universe(issuer: str) -> World:
+        world = guide_world(issuer)
+        role_a, role_b = world.role(ROLE_A), world.role(ROLE_B)
+        assert role_a is not None
+        assert role_b is not None
+        may = [allow(f"sts:{action}", Resource=ROLE_B) for action in ("AssumeRole", "TagSession", "SetSourceIdentity")]
+        trusts = [
+            {"Effect": "Allow", "Principal": {"AWS": ROLE_A}, "Action": f"sts:{action}"}
+            for action in ("TagSession", "SetSourceIdentity")
+        ]
+        wanted = {
+            "Effect": "Allow",
+            "Principal": {"AWS": ROLE_A},
+            "Action": "sts:AssumeRole",
+            "Condition": {"StringEquals": condition},
+        }
+        trust = {"Version": "2012-10-17", "Statement": [*trusts, wanted]}
+        world = world.with_role(replace(role_a, permissions=tuple(may)))
+        return world.with_role(replace(role_b, trust=trust))
+
+    return universe
+
+
+@in_virtual_time
+async def test_external_id_tags_source_identity_and_session_policy_reach_sts(tmp_path: Path) -> None:
+    wanted = {
+        "sts:ExternalId": "ticket-42",
+        "sts:SourceIdentity": "orders",
+        "aws:RequestTag/team": "shop",
+        "aws:RequestTag/tier": "gold",
+    }
+    settings = {
+        "SIDECAR_EXTERNAL_ID": "ticket-42",
+        "SIDECAR_SOURCE_IDENTITY": "orders",
+        "SIDECAR_SESSION_TAGS": "team=shop,tier=gold",
+        "SIDECAR_POLICY": '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:*","Resource":"*"}]}',
+    }
+    async with Life(tmp_path, settings, universe=demanding(**wanted)) as life:
+        await life.until(lambda: life.is_served)
+        second = life.sts.calls[1]
+        assert (second.external_id, second.source_identity) == ("ticket-42", "orders")
+        assert (life.happened(HopSucceeded)[1].packed or 0) > 0
+
+
+@in_virtual_time
+async def test_listeners_open_before_the_first_walk(tmp_path: Path) -> None:
+    async with Life(tmp_path) as life:
+        await life.until(lambda: life.is_served)
+        kinds = [type(event) for event in life.events]
+    assert kinds[:4] == [Started, Listening, Listening, TokenRead]
+
+
+@in_virtual_time
+async def test_held_sessions_outlive_the_daemon_and_keep_their_due(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    settings = {"SIDECAR_STATE_DIR": str(tmp_path / "state")}
+    async with Life(tmp_path, settings) as life:
+        await life.until(lambda: life.is_served)
+        due = life.schedule().due
+        again = daemon.Daemon(life.config, life.outside, life.daemon.refresher._sts, life.events.append)
+        assert again.refresher.ledger.of(life.config.target().hop).schedule.due == due
+        assert life.happened(StateRestored) == [StateRestored(hops=2, written=2)]
+
+
+@in_virtual_time
+async def test_what_the_loop_catches_is_reported_by_type_and_place(tmp_path: Path) -> None:
+    async with Life(tmp_path) as life:
+        try:
+            raise ValueError("a secret")
+        except ValueError as error:
+            life.daemon.caught(asyncio.get_running_loop(), {"exception": error})
+    (failed,) = life.happened(HandlerFailed)
+    assert failed.error == "ValueError"
+    assert "test_daemon.py" in failed.where
+    assert "secret" not in repr(failed)
+
+
+@in_virtual_time
+async def test_a_bug_in_the_refresher_ends_the_daemon_with_it(tmp_path: Path) -> None:
+    life = Life(tmp_path)
+    async with life:
+        await life.until(lambda: life.is_served)
+        life.daemon.refresher.ledger = Ledger(held={life.config.target().hop: None})  # type: ignore[dict-item]
+        await asyncio.wait({life.serving})
+        with pytest.raises(AttributeError):
+            await life.serving

@@ -1,0 +1,109 @@
+"""The log: JSON, one line per change of state; text where a person looks; nothing of what others would say."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sidecar import events as e
+from sidecar import log
+from sidecar.emulator import Fault
+from tests.harness import Life, in_virtual_time
+
+pytestmark = pytest.mark.usefixtures("_logging")
+
+
+@pytest.fixture
+def _logging() -> Iterator[None]:
+    """The process's log as it was, afterwards: the daemon sets it up for itself."""
+    root, ours = logging.getLogger(), logging.getLogger("sidecar")
+    before = root.handlers[:], root.level, ours.level
+    yield
+    root.handlers[:] = before[0]
+    root.setLevel(before[1])
+    ours.setLevel(before[2])
+
+
+def written(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    return [json.loads(line) for line in capfd.readouterr().err.splitlines()]
+
+
+@in_virtual_time
+async def test_d32_a_state_that_stays_is_one_line_whatever_is_asked(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with Life(tmp_path, observe=log.subscriber("info", "json")) as life:
+        await life.until(lambda: life.is_served)
+        for _ in range(100):
+            await life.request()
+        await life.passes(1000)
+        first = written(capfd)
+        life.sts.fault = Fault.http(500)
+        await life.passes(900)
+        outage = written(capfd)
+    assert [line["event"] for line in first] == [
+        "Started",
+        "Listening",
+        "Listening",
+        "TokenRead",
+        "HopSucceeded",
+        "HopSucceeded",
+        "PhaseChanged",
+    ]
+    assert [line["event"] for line in outage] == ["HopFailed"]
+
+
+def test_a_line_is_json_with_time_level_message_and_facts(capfd: pytest.CaptureFixture[str]) -> None:
+    log.subscriber("info", "json")(e.Listening(face="status", addresses=("0.0.0.0:9912",)))
+    (line,) = written(capfd)
+    assert list(line) == ["time", "level", "message", "event", "face", "addresses"]
+    assert line["level"] == "info"
+    assert str(line["time"]).endswith("+00:00")
+
+
+def test_a_terminal_gets_text(tmp_path: Path) -> None:
+    reader, writer = pty.openpty()
+    stderr = sys.stderr
+    with open(writer, "w", encoding="utf-8") as terminal:
+        sys.stderr = terminal
+        try:
+            observe = log.subscriber("info", None)
+        finally:
+            sys.stderr = stderr
+        observe(e.Stopping(drain=0.0))
+        terminal.flush()
+        said = os.read(reader, 4096).decode()
+    os.close(reader)
+    assert "info" in said.lower()
+    assert "stopping" in said
+    assert not said.startswith("{")
+
+
+def test_levels_below_the_one_asked_for_are_silent(capfd: pytest.CaptureFixture[str]) -> None:
+    log.subscriber("error", "json")(e.Stopping(drain=0.0))
+    assert written(capfd) == []
+
+
+@pytest.mark.parametrize("name", ["botocore", "aiobotocore.credentials", "aiohttp", "asyncio"])
+def test_d16_other_libraries_are_heard_from_warnings_up_and_without_values(
+    name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.subscriber("debug", "json")
+    foreign = logging.getLogger(name)
+    foreign.debug("request with %s", "a secret")
+    foreign.info("request with %s", "a secret")
+    try:
+        raise ValueError("a secret")
+    except ValueError:
+        foreign.exception("failed with %s\nand a secret", "a secret")
+    (line,) = written(capfd)
+    assert line["logger"] == name
+    assert "ValueError at" in str(line["message"])
+    assert "a secret" not in json.dumps(line)
