@@ -19,13 +19,13 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
 from enum import StrEnum
 from hmac import compare_digest
 from http import HTTPStatus
 from math import inf
 from typing import Self
 
+from sidecar.formats import document
 from sidecar.ledger import Ledger, Trouble, trouble
 from sidecar.model import Kind, Secret, Session, Target
 from sidecar.schedule import FLOOR
@@ -218,17 +218,8 @@ def answer(entry: Entry, now: float) -> Answer:
 
 def _granted(session: Session | None) -> Answer | None:
     """R11, R12: the five fields; None where one of them would be empty, which some SDKs would sign with."""
-    if session is None:
-        return None
-    held = session.credentials
-    document = {
-        "AccessKeyId": held.access_key_id,
-        "SecretAccessKey": held.secret_access_key.reveal(),
-        "Token": held.session_token.reveal(),
-        "Expiration": held.expiration.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "AccountId": session.identity.account,
-    }
-    return Answer.of(200, compact(document)) if all(document.values()) else None
+    fields = document(session) if session else {}
+    return Answer.of(200, compact(fields)) if fields and all(fields.values()) else None
 
 
 def _explained(wrong: Trouble | None, *, empty: bool) -> tuple[str, str]:

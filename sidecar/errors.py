@@ -2,7 +2,8 @@
 
 SidecarError
 ├── ConfigError       which settings, from where, and the remedy      exit 2
-├── WalkError         a walk that was made once brought nothing        exit 1
+├── WalkError         a walk that was made once brought nothing       exit 1
+├── ClientError       the running daemon could not be asked           exit 1
 ├── TokenError        missing, unreadable, malformed, expired         no STS call; rotation cures
 └── HopError          which hop, which role, which code
     ├── HopDenied         STS understood and refused: look at IAM
@@ -57,6 +58,10 @@ class WalkError(SidecarError):
 
     def __str__(self) -> str:
         return f"hop {self.position} to {self.role} failed: {self.code}: {self.hint}"
+
+
+class ClientError(SidecarError):
+    """The daemon could not be asked, or had nothing to give; the sentence says which setting to look at."""
 
 
 class TokenTrouble(StrEnum):

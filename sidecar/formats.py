@@ -1,7 +1,5 @@
 """Credentials as programs take them: the endpoint's document, `credential_process`'s, and shell lines."""
 
-from __future__ import annotations
-
 import json
 import shlex
 from collections.abc import Mapping
@@ -11,6 +9,14 @@ from enum import StrEnum
 from sidecar.model import Session
 
 Document = Mapping[str, str]
+
+# What `aws configure export-credentials --format env` calls the fields of the document.
+_VARIABLES = {
+    "AccessKeyId": "AWS_ACCESS_KEY_ID",
+    "SecretAccessKey": "AWS_SECRET_ACCESS_KEY",
+    "Token": "AWS_SESSION_TOKEN",
+    "Expiration": "AWS_CREDENTIAL_EXPIRATION",
+}
 
 
 class Form(StrEnum):
@@ -35,20 +41,9 @@ def document(session: Session) -> Document:
 
 def render(fields: Document, form: Form) -> str:
     """The endpoint's document `fields` in the shape asked for, without a line end."""
-    match form:
-        case Form.JSON:
-            return json.dumps(fields, indent=2)
-        case Form.PROCESS:
-            renamed = {"SessionToken" if name == "Token" else name: value for name, value in fields.items()}
-            return json.dumps({"Version": 1, **renamed}, indent=2)
-        case Form.ENV:
-            return "\n".join(f"export {name}={shlex.quote(fields[field])}" for name, field in _VARIABLES.items())
-
-
-# The names that `aws configure export-credentials --format env` prints.
-_VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "AccessKeyId",
-    "AWS_SECRET_ACCESS_KEY": "SecretAccessKey",
-    "AWS_SESSION_TOKEN": "Token",
-    "AWS_CREDENTIAL_EXPIRATION": "Expiration",
-}
+    if form is Form.ENV:
+        return "\n".join(f"export {name}={shlex.quote(fields[field])}" for field, name in _VARIABLES.items())
+    if form is Form.JSON:
+        return json.dumps(fields, indent=2)
+    renamed = {"SessionToken" if name == "Token" else name: value for name, value in fields.items()}
+    return json.dumps({"Version": 1, **renamed}, indent=2)

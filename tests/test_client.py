@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.client import ClientError, ask
+from sidecar.client import ask
 from sidecar.config import Address, Authorization, Client
 from sidecar.contract import REFUSALS, Answer, Refusal, Request, error
+from sidecar.errors import ClientError
 from sidecar.formats import Document, document
 from tests.builders import session
 from tests.harness import free_port

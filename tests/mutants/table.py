@@ -155,8 +155,8 @@ DEFECTS = (
     Mutant(
         name="D1 200 with an empty field",
         file=_CONTRACT,
-        old="if all(document.values()) else None",
-        new="if any(document.values()) else None",
+        old="if fields and all(fields.values()) else None",
+        new="if fields and any(fields.values()) else None",
         test="tests/test_contract.py::test_d1_never_200_with_an_empty_field",
     ),
     Mutant(
