@@ -1,0 +1,128 @@
+"""The same outages on real processes, with time sped up: `make chaos`.
+
+libfaketime speeds up every clock of a process, CLOCK_BOOTTIME and epoll's timeouts among them (a test below
+holds it to that). CPU work takes virtual time too: at 12, a deadline of five virtual seconds is 0.4 real ones, and a
+session of 900 s passes in 75. Each process is sped up from its own start, so that the daemon, which starts later, is
+some seconds behind STS: well within what signatures and sessions bear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.builders import REGION
+from tests.harness import usual_settings
+from tests.process import ROOT, Sidecar, environment, sidecar
+from tests.wire import ask, last
+
+SPEED = 12
+LIFE = 900  # virtual seconds: refreshed at 360 to 450
+
+
+def _faster() -> tuple[str, ...]:
+    """A command that runs another sped up. The wrapper `faketime` stays its parent, and would take its signals."""
+    if shutil.which("faketime") is None:
+        return ()
+    said = subprocess.run(
+        ["faketime", "-f", "+0", "printenv", "LD_PRELOAD"], check=True, capture_output=True, text=True
+    )
+    return ("env", f"LD_PRELOAD={said.stdout.strip()}", f"FAKETIME=+0 x{SPEED}")
+
+
+FASTER = _faster()
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.timeout(300),  # a session of 900 virtual seconds twice, and starts that wait for two cores
+    pytest.mark.skipif(shutil.which("faketime") is None, reason="no faketime: apt install faketime"),
+]
+
+# A stand-in for STS that fails in one way between two virtual instants after the first grant, and says when.
+EMULATOR = """
+import asyncio, sys, time
+from sidecar.emulator import Emulator, Fault, Kubelet, guide_world
+FAULTS = {"500": Fault.http(500), "hang": Fault.hang(), "denied": Fault.error("AccessDenied", 403)}
+async def main(directory, name, life, begins, ends):
+    async with Emulator(guide_world) as sts:
+        sts.issued_life = float(life)
+        Kubelet(directory, sts).project()
+        print(sts.url, flush=True)
+        while len(sts.calls) < 2:
+            await asyncio.sleep(0.1)
+        granted = sts.calls[1].at
+        await asyncio.sleep(granted + float(begins) - time.time())
+        sts.fault = FAULTS[name]
+        print("broken", flush=True)
+        await asyncio.sleep(granted + float(ends) - time.time())
+        sts.fault = Fault.none()
+        print("well", flush=True)
+        await asyncio.Event().wait()
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+def test_faketime_speeds_up_every_clock_that_the_daemon_reads() -> None:
+    program = (
+        "import select, time\n"
+        "clocks = (time.CLOCK_BOOTTIME, time.CLOCK_MONOTONIC, time.CLOCK_REALTIME)\n"
+        "before = [time.clock_gettime(each) for each in clocks]\n"
+        "select.epoll().poll(6)\n"
+        "print(*(time.clock_gettime(c) - b for c, b in zip(clocks, before)))\n"
+    )
+    began = _real()
+    said = subprocess.run([*FASTER, sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert all(6 <= float(seconds) < 9 for seconds in said.split()), said
+    assert _real() - began < 6
+
+
+def _real() -> float:
+    with open("/proc/uptime", encoding="ascii") as file:
+        return float(file.read().split()[0])
+
+
+@pytest.mark.parametrize(("fault", "recovery", "patience"), [("500", 120, 82), ("hang", 120, 82), ("denied", 352, 322)])
+async def test_an_outage_of_a_sped_up_process_passes_unseen(
+    fault: str, recovery: int, patience: int, tmp_path: Path
+) -> None:
+    arguments = (str(tmp_path / "projected"), fault, str(LIFE), "350", str(LIFE - recovery))
+    emulator = await asyncio.create_subprocess_exec(
+        *(*FASTER, sys.executable, "-c", EMULATOR, *arguments),
+        env=environment({}),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert emulator.stdout is not None
+        url = (await emulator.stdout.readline()).decode().strip()
+        settings = usual_settings(tmp_path, url, tmp_path / "projected" / "token")
+        async with sidecar({**settings, "AWS_REGION": REGION, "SIDECAR_LOG_LEVEL": "debug"}, *FASTER) as running:
+            await running.served()
+            asking = asyncio.create_task(_ask(running, tmp_path / "authorization" / "default" / "token"))
+            assert (await emulator.stdout.readline()).decode() == "broken\n"
+            await running.event("HopFailed")
+            assert (await emulator.stdout.readline()).decode() == "well\n"
+            await running.event("HopSucceeded", hop=2)
+            assert (await ask(running.port("status"), last("/readyz"))).status == 200
+            asking.cancel()
+            statuses = (await asyncio.gather(asking, return_exceptions=True))[0]
+            assert isinstance(statuses, asyncio.CancelledError), statuses
+    finally:
+        emulator.terminate()
+        await emulator.wait()
+    failed = [line for line in running.log if line.get("event") == "HopFailed"]
+    assert len(failed) > 3
+    assert all(line.get("after") != "expired" for line in running.log)
+
+
+async def _ask(running: Sidecar, token_file: Path) -> None:
+    """Asks about every virtual second until cancelled; any answer but 200 is an error."""
+    line = f"Authorization: {token_file.read_text()}"
+    while True:
+        assert (await ask(running.port("credentials"), last("/v1/credentials", line))).status == 200
+        await asyncio.sleep(1 / SPEED)
