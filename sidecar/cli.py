@@ -4,37 +4,31 @@ Each command is a row of `COMMANDS`; a command imports what it needs when it is 
 start fast and `--help` needs nothing.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sidecar import __version__, config
-from sidecar import settings as s
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.formats import Form, document, render
-from sidecar.values import Origin, Setting
-
-if TYPE_CHECKING:
-    from sidecar.model import Outside
+from sidecar.model import Outside
+from sidecar.settings import ANY_HOST, SETTINGS, WALKING, pick
+from sidecar.values import Setting
 
 OK, FAILED, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130  # 130: what shells say of a program ended by Ctrl-C
 
-_ABOUT = (
-    "Walks an AWS role chain from a pod's projected service-account token and serves the last role's credentials to "
-    "the pod, on a loopback container-credentials endpoint."
-)
+_ABOUT = "Serves the credentials of an AWS role to a pod, by a role chain that begins with its projected token."
 EXIT_CODES = (
-    f"exit codes: {OK} it worked; {FAILED} it failed while running; {MISCONFIGURED} the configuration cannot work, "
-    "and every problem is on stderr"
+    f"exit codes: {OK} it worked; {FAILED} it failed while running; {MISCONFIGURED} the configuration cannot work"
 )
 
 _Argument = tuple[str, Mapping[str, Any]]
@@ -62,17 +56,19 @@ class Command:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command and answers the exit code."""
     args = parser().parse_args(argv)
-    flags = {setting.name: value for setting in s.SETTINGS if (value := getattr(args, setting.name, None))}
+    flags = {setting.name: value for setting in SETTINGS if (value := getattr(args, setting.name, None))}
     try:
         return int(args.perform(args, flags))
-    except ConfigError as error:
-        print(*(f"credential-sidecar: {problem}" for problem in error.problems), sep="\n", file=sys.stderr)
-        return MISCONFIGURED
     except SidecarError as error:
-        print(f"credential-sidecar: {error}", file=sys.stderr)
-        return FAILED
+        _complain(str(error).splitlines())
+        return MISCONFIGURED if isinstance(error, ConfigError) else FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _complain(sentences: Iterable[str]) -> None:
+    for sentence in sentences:
+        print(f"credential-sidecar: {sentence}", file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,27 +78,23 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         usage = " ".join(
-            ("%(prog)s [options]", *(f"[{name.upper()}]" for name, _ in command.arguments if name[0] != "-"))
+            ["%(prog)s [options]", *(f"[{name.upper()}]" for name, _ in command.arguments if name[0] != "-")]
         )
-        texts: dict[str, Any] = {"usage": usage, "description": command.help, "epilog": EXIT_CODES}
-        one = commands.add_parser(
-            command.name, help=command.help.split(". ")[0].rstrip("."), allow_abbrev=False, **texts
-        )
-        for name, how in command.arguments:
-            one.add_argument(name, **how)
-        _add_settings(one, command.settings)
+        how: dict[str, Any] = {"usage": usage, "description": command.help, "epilog": EXIT_CODES, "allow_abbrev": False}
+        one = commands.add_parser(command.name, help=command.help.split(". ")[0].rstrip("."), **how)
+        for name, form in command.arguments:
+            one.add_argument(name, **form)
+        for title, settings in groupby((each for each in command.settings if each.flag), lambda each: each.group):
+            group = one.add_argument_group(title)
+            for each in settings:
+                group.add_argument(each.flag, dest=each.name, metavar="VALUE", help=_meaning(each))
         one.set_defaults(perform=command.perform)
     return whole
 
 
-def _add_settings(one: argparse.ArgumentParser, settings: Iterable[Setting]) -> None:
-    for name, members in groupby((each for each in settings if each.flag), lambda each: each.group):
-        group = one.add_argument_group(name)
-        for each in members:
-            source = " or ".join(filter(None, (each.name, each.aws)))
-            default = each.default and f"; default {each.default}"
-            meaning = f"{each.meaning.replace('`', '')} ({source}{default})"
-            group.add_argument(each.flag, dest=each.name, metavar="VALUE", help=meaning)
+def _meaning(setting: Setting) -> str:
+    names = " or ".join(filter(None, (setting.name, setting.aws)))
+    return f"{setting.meaning.replace('`', '')} ({names}{setting.default and f'; default {setting.default}'})"
 
 
 def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -123,52 +115,42 @@ def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
     from sidecar import daemon
 
-    session = asyncio.run(daemon.once(resolved, _outside(), args.target))
-    print(render(document(session), Form(args.format)))
+    print(render(document(asyncio.run(daemon.once(resolved, _outside(), args.target))), Form(args.format)))
     return OK
 
 
 def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Ask the running daemon for credentials and print them. For containers whose image holds this program; the form
     credential-process suits a profile of an AWS config file."""
-    resolved = config.resolve_client(flags, os.environ, args.target)
     from sidecar import client
 
-    print(render(client.ask(resolved), Form(args.format)))
+    print(render(client.ask(config.resolve_client(flags, os.environ, args.target)), Form(args.format)))
     return OK
 
 
 def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Ask the status listener whether all is well, from where HTTP cannot be sent. A refused connection is tried again
     until the time is up."""
-    address = config.resolve_status(flags, os.environ)
     from sidecar.probe import probe
 
-    host = "localhost" if address.host in s.ANY_HOST else address.host
+    address = config.resolve_status(flags, os.environ)
+    host = "localhost" if address.host in ANY_HOST else address.host
     is_good = probe(host, address.port, args.path, seconds=args.seconds, clock=time.monotonic, sleep=time.sleep)
     return OK if is_good else FAILED
 
 
 def _config(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Print every setting, its value and where it comes from. Of a secret it says only whether it is set."""
-    origins = config.origins(flags, os.environ)
-    rows = [(each.name, each.source, _seen(each)) for each in origins]
+    rows = [
+        (each.name, each.source, ("set" if each.by else "unset") if each.is_secret else each.text)
+        for each in config.origins(flags, os.environ)
+    ]
     if args.format == "json":
         print(json.dumps([dict(zip(("setting", "source", "value"), row, strict=True)) for row in rows], indent=2))
-    else:
-        wide = max(len(source) for _, source, _ in rows)
-        for name, source, value in rows:
-            print(f"{name:<28}  {source:<{wide}}  {' '.join((value or '').split())}".rstrip())
-    for warning in config.resolve(flags, os.environ).warnings:
-        print(f"credential-sidecar: {warning}", file=sys.stderr)
+    for name, source, value in rows if args.format == "text" else ():
+        print(f"{name:<28}  {source:<34}  {' '.join((value or '').split())}".rstrip())
+    _complain(config.resolve(flags, os.environ).warnings)
     return OK
-
-
-def _seen(origin: Origin) -> str | None:
-    """The value as `config` shows it: whole, and of a secret only whether there is one."""
-    if origin.is_secret:
-        return "set" if origin.by else "unset"
-    return origin.text
 
 
 def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:
@@ -184,27 +166,13 @@ def _outside() -> Outside:
     import random
     import secrets
 
-    from sidecar.model import Outside
-
-    return Outside(
-        clock=_boottime,
-        wall=time.time,
-        chance=random.random,
-        random_token=lambda: secrets.token_urlsafe(32),  # 256 bits in 43 characters
-        boot=_boot() or secrets.token_hex(16),  # a boot without a name is never recognised again
-    )
-
-
-def _boottime() -> float:
-    """Seconds since boot, the time of suspend included where the system can say it."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
-    except OSError:
-        return ""
+    boot = secrets.token_hex(16)  # a boot without a name is never recognised again
+    with suppress(OSError):
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    # Seconds since boot, the time of suspend included where the system can say it.
+    clock = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    token = partial(secrets.token_urlsafe, 32)  # 256 bits in 43 characters
+    return Outside(clock=clock, wall=time.time, chance=random.random, random_token=token, boot=boot)
 
 
 _TARGET: _Argument = ("--target", {"metavar": "NAME", "help": "which target; default the first"})
@@ -216,12 +184,10 @@ _SECONDS: _Argument = ("--seconds", {"type": float, "default": 5.0, "metavar": "
 _ENDS: _Argument = ("--once", {"action": "store_true", "help": "end by itself after the first credentials"})
 
 COMMANDS = (
-    Command(_run, s.SETTINGS),
-    Command(
-        _once, tuple(each for each in s.SETTINGS if each.group in s.WALKING or "_LOG_" in each.name), (_TARGET, _FORM)
-    ),
-    Command(_get, s.pick("SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR"), (_TARGET, _FORM)),
-    Command(_probe, s.pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
-    Command(_config, s.SETTINGS, (_TABLE,)),
+    Command(_run, SETTINGS),
+    Command(_once, tuple(each for each in SETTINGS if each.group in WALKING or "_LOG_" in each.name), (_TARGET, _FORM)),
+    Command(_get, pick("SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR"), (_TARGET, _FORM)),
+    Command(_probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
+    Command(_config, SETTINGS, (_TABLE,)),
     Command(_demo, (), (_ENDS,)),
 )
