@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any
 
 from sidecar.model import Hop, Role
 
@@ -33,17 +33,21 @@ class Illegal(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form that is a pattern; `wrong` may quote the text at `{!r}`, and `make` turns a legal one into its value."""
+    """A form that is a pattern, by which `make` makes a value, of which something more may have to hold.
+
+    `wrong` may quote the text at `{!r}`.
+    """
 
     pattern: str
     wrong: str
     remedy: str
     make: Callable[[str], Any] = str
+    holds: Callable[[Any], bool] = lambda _: True
 
     def __call__(self, text: str) -> Any:
-        if not re.fullmatch(self.pattern, text):
-            raise Illegal(self.wrong.format(text), self.remedy)
-        return self.make(text)
+        if re.fullmatch(self.pattern, text) and self.holds(value := self.make(text)):
+            return value
+        raise Illegal(self.wrong.format(text), self.remedy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,28 +93,11 @@ def role(text: str) -> Role:
         raise Illegal(wrong, "Write it as arn:aws:iam::111122223333:role/NAME.") from None
 
 
-def duration(text: str) -> int:
-    """Seconds, 900 to 43200; a chained hop is bound more tightly by `breaches`."""
-    seconds = _whole(text)
-    if not SHORTEST <= seconds <= LONGEST:
-        wrong = f"STS grants sessions of {SHORTEST} to {LONGEST} seconds"
-        raise Illegal(wrong, f"Write {SHORTEST} to {CHAINED_LONGEST}.")
-    return int(seconds)
-
-
-def policy(text: str) -> str:
-    """A session policy: a JSON object of at most 2048 characters."""
-    if len(text) > POLICY_LENGTH:
-        remedy = "Shorten it, or keep it as a managed policy and give that one's ARN."
-        raise Illegal(f"{len(text)} characters, and STS takes a session policy of {POLICY_LENGTH}", remedy)
+def _is_object(text: str) -> bool:
     try:
-        is_document = isinstance(json.loads(text), dict) and re.fullmatch(r"[\t\n\r\x20-\xff]+", text)
+        return isinstance(json.loads(text), dict)
     except ValueError:
-        is_document = False
-    if not is_document:
-        remedy = 'Write the document itself, as JSON: {"Version": "2012-10-17", "Statement": [...]}.'
-        raise Illegal("not a policy document", remedy)
-    return text
+        return False
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -121,15 +108,22 @@ def _pair(text: str) -> tuple[str, str]:
 _NAME, _NAMED = r"(?a)[\w+=,.@-]{2,64}", "Write 2 to 64 of [A-Za-z0-9_+=,.@-]"
 _KEY = r"(?!(?i:aws):)[\w .:/+\-@]{1,128}"
 _TAGS = "keys of 1 to 128 and values of up to 256 letters, digits, spaces and [_.:/+@-]; aws: begins AWS's own"
+_WHOLE, _GRANTED = r"(?a)\d{1,9}", f"not a whole number of seconds that STS grants, {SHORTEST} to {LONGEST} seconds"
+_DOCUMENT = 'Write the document itself, as JSON: {"Version": "2012-10-17", "Statement": [...]}.'
+_TOO_LONG = f"too long: STS takes a session policy of {POLICY_LENGTH} characters"
 _POLICY_ARN = r"(?a)arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+"
 
-_whole = Form(r"(?a)\d{1,9}", "not a whole number of seconds", "Write for instance 3600.", int)
+# A chained hop is bound more tightly by `breaches`.
+duration = Form(_WHOLE, _GRANTED, "Write 900 to 3600.", int, lambda seconds: SHORTEST <= seconds <= LONGEST)
 session_name = Form(_NAME, "not a legal role session name", f"{_NAMED}, or leave it out for the token's own.")
 source_identity = Form(_NAME, "not a legal source identity", f"{_NAMED}.")
 external_id = Form(r"(?a)[\w+=,.@:/-]{2,1224}", "not a legal external id", "Write 2 to 1224 of [A-Za-z0-9_+=,.@:/-].")
 # Whether a region of that form exists is DNS's to say.
 region = Form(r"[a-z]{2,}(-[a-z0-9]+)+", "not the name of an AWS region", "Write for instance eu-central-1.")
 _arn = Form(_POLICY_ARN, "{!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME.")
+_policy = Form(r"[\t\n\r\x20-\xff]+", "not a policy document", _DOCUMENT, str, _is_object)
+_short = rf"(?s).{{0,{POLICY_LENGTH}}}"
+policy = Form(_short, _TOO_LONG, "Shorten it, or give the ARN of a managed policy that says the same.", _policy)
 _key = Form(_KEY, "{!r} is not a tag key", f"Write keys alone: {_TAGS}.")
 _tag = Form(rf"{_KEY}=[\w .:/=+\-@]{{0,256}}", "{!r} is not a session tag", f"Write key=value: {_TAGS}.", _pair)
 
@@ -155,12 +149,8 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 
-class Breach(NamedTuple):
-    """A rule that a hop breaks by the value of one of its fields."""
-
-    field: str
-    wrong: str
-    remedy: str
+# A rule that a hop breaks by the value of one of its fields: that field, what is wrong, and the remedy.
+Breach = tuple[str, str, str]
 
 
 def breaches(hop: Hop) -> Iterator[Breach]:
@@ -169,19 +159,17 @@ def breaches(hop: Hop) -> Iterator[Breach]:
     for field in ("external_id", "source_identity", "tags"):
         if source is None and getattr(hop, field):
             wrong = "this hop spends the token, and AssumeRoleWithWebIdentity has no such parameter"
-            yield Breach(field, wrong, "Leave it out, or chain: a second hop (AssumeRole) can carry it.")
+            yield field, wrong, "Leave it out, or chain: a second hop (AssumeRole) can carry it."
     if source and hop.duration > CHAINED_LONGEST:
         wrong = (
             f"hop {hop.position} is bought with a session, and STS refuses more than 3600 seconds for a chained role"
         )
-        yield Breach("duration", wrong, f"Write {SHORTEST} to {CHAINED_LONGEST}.")
+        yield "duration", wrong, f"Write {SHORTEST} to {CHAINED_LONGEST}."
     if source and partition != source.role.partition:
         wrong = f"it is not in the partition of {source.role.arn}, and no role can be assumed across partitions"
-        yield Breach("role", wrong, "Name two roles of one partition.")
+        yield "role", wrong, "Name two roles of one partition."
     for stray in [arn for arn in hop.policy_arns if arn.split(":")[1] != partition][:1]:
         wrong = f"{stray} is not in the partition {partition} of the role"
-        yield Breach("policy_arns", wrong, f"Name policies of the partition {partition}.")
+        yield "policy_arns", wrong, f"Name policies of the partition {partition}."
     for key in sorted({key.lower() for key in hop.transitive_tags} - {tag.lower() for tag, _ in hop.tags}):
-        yield Breach(
-            "transitive_tags", f"{key!r} is not among the session tags", "Give the tag a value, or leave it out."
-        )
+        yield ("transitive_tags", f"{key!r} is not among the session tags", "Give the tag a value, or leave it out.")

@@ -79,7 +79,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def status_address(text: str) -> Address:
+def address(text: str) -> Address:
     """Any literal address, or `*`, and a port."""
     match = re.fullmatch(r"(?as)(\[)?(.*)(?(1)\]):(\d{1,5})", text)
     if not match or int(match[3]) > _LAST_PORT:
@@ -91,20 +91,8 @@ def status_address(text: str) -> Address:
         raise Illegal(f"{match[2]!r} is not a literal IP address", remedy) from None
 
 
-def listen_address(text: str) -> Address:
-    """A loopback address and port: credentials are served to this pod's containers alone."""
-    address = status_address(text)
-    if address.host == "*" or not ip_address(address.host).is_loopback:
-        wrong = "the credential endpoint listens on loopback only: whoever reaches it gets the credentials"
-        raise Illegal(wrong, "Write 127.0.0.1 and a port, or [::1] and a port.")
-    return address
-
-
-def drain(text: str) -> float:
-    """Seconds, 0 to a day."""
-    if not re.fullmatch(r"(?a)\d{1,6}(\.\d+)?", text) or float(text) > _LONGEST_DRAIN:
-        raise Illegal(f"not a number of seconds from 0 to {_LONGEST_DRAIN}", "Write for instance 25.")
-    return float(text)
+def _is_loopback(listen: Address) -> bool:
+    return listen.host != "*" and ip_address(listen.host).is_loopback
 
 
 def one_of(*choices: str, make: Callable[[str], Any] = str) -> Form:
@@ -112,6 +100,8 @@ def one_of(*choices: str, make: Callable[[str], Any] = str) -> Form:
     return Form("|".join(choices), "no such choice", f"Write {', '.join(choices[:-1])} or {choices[-1]}.", make)
 
 
+_LOOPBACK = "the credential endpoint listens on loopback only: whoever reaches it gets the credentials"
+_NUMBER, _SECONDS = r"(?a)\d{1,6}(\.\d+)?", f"not a number of seconds from 0 to {_LONGEST_DRAIN}"
 _NAMED = "{!r} cannot name a target: the name goes into URLs, paths and metrics"
 _PROFILE = Form(TARGET_NAME, _NAMED, "Rename the profile to 1 to 64 of [A-Za-z0-9._-].")
 _UNUSABLE = "not a usable authorization token (its value is not shown)"
@@ -121,11 +111,13 @@ _USABLE = "Give at least 16 of [A-Za-z0-9._~-], or leave it out for 256 random b
 FORMS: Mapping[str, Callable[[str], Any]] = {
     "SIDECAR_PROFILES": Items(_PROFILE, "profile", name=str),
     "SIDECAR_STS_FALLBACK_REGIONS": rules.regions,
-    "SIDECAR_LISTEN": listen_address,
+    "SIDECAR_LISTEN": Form(".*", _LOOPBACK, "Write 127.0.0.1 and a port, or [::1] and a port.", address, _is_loopback),
     "SIDECAR_AUTHORIZATION": one_of(*Authorization, make=Authorization),
     "SIDECAR_AUTHORIZATION_TOKEN": Form(TOKEN.pattern, _UNUSABLE, _USABLE, Secret),
-    "SIDECAR_STATUS_LISTEN": status_address,
-    "SIDECAR_DRAIN": drain,
+    "SIDECAR_STATUS_LISTEN": address,
+    "SIDECAR_DRAIN": Form(
+        _NUMBER, _SECONDS, "Write for instance 25.", float, lambda seconds: seconds <= _LONGEST_DRAIN
+    ),
     "SIDECAR_LOG_LEVEL": one_of("debug", "info", "warning", "error"),
     "SIDECAR_LOG_FORMAT": one_of("json", "text"),
 }

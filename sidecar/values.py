@@ -128,8 +128,8 @@ class Values:
         for link, fields in reversed([*zip(links, given, strict=True)]):
             shape = {"role": role, "duration": DEFAULT_DURATION, "regions": tuple(dict.fromkeys(regions)), **fields}
             hop, role = Hop(**shape, source=hop), shape["role"]
-            for breach in breaches(hop):
-                self.refuse(link[breach.field], breach.wrong, breach.remedy)
+            for name, wrong, remedy in breaches(hop):
+                self.refuse(link[name], wrong, remedy)
         return hop
 
     def _region(self, links: Sequence[Link]) -> str:
