@@ -5,8 +5,6 @@ is known by a digest of all that shapes it, so a changed configuration finds not
 file.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -21,6 +19,7 @@ from sidecar.schedule import Schedule
 
 # Raised when the form changes: another form is foreign, and ignored.
 FORM = 1
+_TEXTS = ("access_key_id", "secret_access_key", "session_token")
 _INSTANTS = ("due", "refreshed", "expiration", "lapse")
 
 
@@ -41,8 +40,9 @@ def load(data: bytes, targets: Iterable[Target], boot: str, now: float) -> tuple
     try:
         written = json.loads(data)
         form, origin, hops = written["form"], written["boot"], dict(written["hops"])
-        named = {hop: digest(hop) for hop in _hops(targets)} if (form, origin) == (FORM, boot) else {}
-        found = {hop: _read(hops[name]) for hop, name in named.items() if name in hops}
+        known = {digest(hop): hop for target in targets for hop in target.hop.chain}
+        ours = known.keys() & hops.keys() if (form, origin) == (FORM, boot) else ()
+        found = {known[name]: _read(hops[name]) for name in ours}
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         # The kind alone: the sentence of a ValueError quotes what it could not read, and that may be a secret.
         raise ValueError(f"not a state of ours ({type(error).__name__})") from None
@@ -57,10 +57,6 @@ def load(data: bytes, targets: Iterable[Target], boot: str, now: float) -> tuple
 def digest(hop: Hop) -> str:
     """A name for `hop` that tells nothing: equal for equal hops, and only for those."""
     return sha256(json.dumps(asdict(hop), sort_keys=True).encode()).hexdigest()
-
-
-def _hops(targets: Iterable[Target]) -> set[Hop]:
-    return {hop for target in targets for hop in target.hop.chain}
 
 
 def _written(schedule: Schedule, session: Session) -> dict[str, Any]:
@@ -79,12 +75,9 @@ def _read(written: Mapping[str, Any]) -> Held:
     until = datetime.fromisoformat(written["until"])
     if until.tzinfo is None:
         raise ValueError("an expiration without a zone")
-    credentials = Credentials(
-        access_key_id=str(written["access_key_id"]),
-        secret_access_key=Secret(str(written["secret_access_key"])),
-        session_token=Secret(str(written["session_token"])),
-        expiration=until,
-    )
+    key_id, secret, token = (str(written[name]) for name in _TEXTS)
+    secrets = {"secret_access_key": Secret(secret), "session_token": Secret(token)}
+    credentials = Credentials(access_key_id=key_id, expiration=until, **secrets)
     due, refreshed, expiration, lapse = (float(written[name]) for name in _INSTANTS)
     schedule = Schedule(due=due, refreshed=refreshed, expiration=expiration, lapse=lapse)
     return Held(schedule=schedule, session=Session(credentials=credentials, identity=Identity.parse(written["arn"])))

@@ -6,12 +6,9 @@ restarted sidecar nor by a new random value. What is there and is no token is an
 somebody else's file, or a link to one.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import re
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
@@ -27,78 +24,55 @@ SETTING = "SIDECAR_AUTHORIZATION_DIR"
 _FILE = "token"
 # A token that is longer than this fits no header.
 _LONGEST = 4096
+_UNWRITABLE = (
+    "Mount a directory there that uid {uid} may write (an in-memory emptyDir), or point the setting to one; "
+    "SIDECAR_AUTHORIZATION=none serves everybody in the pod."
+)
 
 
 def provide(
-    directory: str, targets: Sequence[str], *, random_token: Callable[[], str], source: str, given: Secret | None = None
+    directory: str, targets: Sequence[str], random_token: Callable[[], str], source: str, given: Secret | None = None
 ) -> Mapping[str, Secret]:
     """The authorization token of every target by name, each written where it is not there yet.
 
     `given` is the first target's value, instead of a random one; `source` says where the directory's setting is from.
     Raises ConfigError with the remedy where a file cannot be written or is not what it should be.
     """
-    wanted = {name: given if index == 0 else None for index, name in enumerate(targets)}
-    return {
-        name: _provided(os.path.join(directory, name), value, random_token, source) for name, value in wanted.items()
-    }
+    wanted = [given, *[None] * (len(targets) - 1)]
+    folders = [os.path.join(directory, name) for name in targets]
+    tokens = [_provided(folder, value, random_token, source) for folder, value in zip(folders, wanted, strict=True)]
+    return dict(zip(targets, tokens, strict=True))
 
 
 def _provided(folder: str, given: Secret | None, random_token: Callable[[], str], source: str) -> Secret:
-    path = os.path.join(folder, _FILE)
     try:
         with suppress(FileExistsError):
             os.makedirs(folder, 0o755)
-        opened = os.open(folder, files.FOLDER_FLAGS)
-        try:
+        with files.opened(folder) as opened:
             return _held_or_written(opened, given, random_token)
-        finally:
-            os.close(opened)
-    except _Foreign as error:
-        raise _problem(path, source, str(error), "Remove the file, or give the sidecar another directory.") from None
+    except files.Foreign as error:
+        wrong, remedy = str(error), "Remove the file, or give the sidecar another directory."
     except OSError as error:
+        wrong = f"the authorization token cannot be written: {(error.strerror or str(error)).lower()}"
+        remedy = _UNWRITABLE.format(uid=os.geteuid())
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
             wrong = "a symbolic link, or something that is no directory, stands in its way"
-            raise _problem(path, source, wrong, "Remove it: the sidecar follows no link here.") from None
-        wrong = f"the authorization token cannot be written: {(error.strerror or str(error)).lower()}"
-        remedy = (
-            f"Mount a directory there that uid {os.geteuid()} may write (an in-memory emptyDir), "
-            "or point the setting to one; SIDECAR_AUTHORIZATION=none serves everybody in the pod."
-        )
-        raise _problem(path, source, wrong, remedy) from None
-
-
-class _Foreign(Exception):
-    """What is there is not ours to use or to replace."""
+            remedy = "Remove it: the sidecar follows no link here."
+    value = os.path.join(folder, _FILE)
+    raise ConfigError([Problem(setting=SETTING, value=value, source=source, wrong=wrong, remedy=remedy)])
 
 
 def _held_or_written(folder: int, given: Secret | None, random_token: Callable[[], str]) -> Secret:
-    held = _read(folder)
-    if held is not None and given is not None and held != given:
-        raise _Foreign("it holds another value than SIDECAR_AUTHORIZATION_TOKEN gives, which clients may have read")
-    if held is not None:
-        return held
-    token = given or Secret(random_token())
-    files.write(folder, _FILE, token.reveal().encode("ascii"), MODE)
-    return token
-
-
-def _read(folder: int) -> Secret | None:
-    """The token that is there; None where nothing is."""
-    try:
-        # O_NONBLOCK: a pipe that somebody put there must not hold the start up.
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        opened = os.open(_FILE, flags, dir_fd=folder)
-    except FileNotFoundError:
-        return None
-    if not stat.S_ISREG(os.fstat(opened).st_mode):
-        os.close(opened)
-        raise _Foreign("it is not a regular file")
-    with open(opened, "rb") as file:
-        text = file.read(_LONGEST + 1).decode("ascii", "replace")
-    if len(text) > _LONGEST or not TOKEN.fullmatch(text):
-        raise _Foreign("it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline")
-    return Secret(text)
-
-
-def _problem(path: str, source: str, wrong: str, remedy: str) -> ConfigError:
-    return ConfigError([Problem(setting=SETTING, value=path, source=source, wrong=wrong, remedy=remedy)])
+    data = files.read(folder, _FILE, _LONGEST + 1)
+    if data is None:
+        token = given or Secret(random_token())
+        files.write(folder, _FILE, token.reveal().encode("ascii"), MODE)
+        return token
+    held = data.decode("ascii", "replace")
+    if len(held) > _LONGEST or not TOKEN.fullmatch(held):
+        raise files.Foreign("it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline")
+    if given is not None and given != Secret(held):
+        raise files.Foreign(
+            "it holds another value than SIDECAR_AUTHORIZATION_TOKEN gives, which clients may have read"
+        )
+    return Secret(held)

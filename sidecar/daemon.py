@@ -26,7 +26,7 @@ from sidecar.ledger import Ledger, trouble
 from sidecar.metrics import Metrics, Reading
 from sidecar.model import Outside, Secret, Session
 from sidecar.refresher import Assume, Refresher
-from sidecar.sockets import bind_any, bind_loopback
+from sidecar.sockets import bind_any, bind_loopback, shown
 from sidecar.state import State
 from sidecar.status import Status
 from sidecar.sts import Sts
@@ -116,7 +116,7 @@ class Daemon:
         serving = self._server("credentials", self._endpoint.handle, CREDENTIAL_CONNECTIONS, self.metrics.refused)
         telling = self._server("status", self._status.handle, STATUS_CONNECTIONS, lambda _: None)
         for server, face, sockets in ((serving, "credentials", credentials), (telling, "status", status)):
-            addresses = tuple(map(_address, sockets))
+            addresses = tuple(shown(*sock.getsockname()[:2]) for sock in sockets)
             await server.start(sockets)
             self._observe(Listening(face=face, addresses=addresses))
         asyncio.get_running_loop().call_later(SETTLED, _settle)
@@ -211,8 +211,3 @@ def _forbid_core_files() -> None:
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
             return
-
-
-def _address(sock: socket) -> str:
-    host, port = sock.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,20 +1,49 @@
-"""Files that others read while they are written: a new one beside the old, then a rename, and no link followed."""
-
-from __future__ import annotations
+"""Files in directories of ours: no link is followed, and readers see the old one or the new one whole."""
 
 import os
-from contextlib import suppress
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# O_NONBLOCK: a pipe that somebody put there must not hold the start up.
+_OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Foreign(ValueError):
+    """What is there is not ours to use or to replace; the text says why and quotes nothing of it."""
+
+
+@contextmanager
+def opened(path: str) -> Iterator[int]:
+    """The directory at `path`, for the functions below."""
+    folder = os.open(path, _FOLDER)
+    try:
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def read(folder: int, name: str, most: int) -> bytes | None:
+    """The first `most` bytes of the file `name`; None where nothing is, Foreign where it is no file."""
+    try:
+        number = os.open(name, _OLD, dir_fd=folder)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise Foreign("it is not a regular file")
+    with open(number, "rb") as file:
+        return file.read(most)
 
 
 def write(folder: int, name: str, data: bytes, mode: int) -> None:
-    """Puts `data` at `name` in the open directory `folder`, whole and on disk, with `mode` whatever the umask."""
+    """Puts `data` at `name`, whole and on disk, with `mode` whatever the umask."""
     temporary = f".{name}.new"
     with suppress(FileNotFoundError):  # what a killed predecessor left
         os.unlink(temporary, dir_fd=folder)
-    with open(os.open(temporary, _NEW_FLAGS, mode, dir_fd=folder), "wb") as file:
+    with open(os.open(temporary, _NEW, mode, dir_fd=folder), "wb") as file:
         os.fchmod(file.fileno(), mode)
         file.write(data)
         file.flush()

@@ -3,11 +3,9 @@
 Both raise ConfigError, naming the `setting` that asked for the address and that setting's `source`.
 """
 
-from __future__ import annotations
-
 import errno
+import os
 import socket
-from collections.abc import Callable
 from ipaddress import ip_address
 
 from sidecar.errors import ConfigError, Problem
@@ -25,11 +23,10 @@ _REMEDIES = {
 
 def bind_loopback(host: str, port: int, *, setting: str, source: str) -> list[socket.socket]:
     """One socket on a literal address of 127.0.0.0/8 or on ::1; port 0 is any free one."""
-    if not ip_address(host).is_loopback:
-        raise _problem(host, port, setting, source)(
-            "credentials are served on loopback only", "Use 127.0.0.1 or ::1: the containers of a pod share it."
-        )
-    return _translated(lambda: [_bound(host, port)], host, port, setting, source)
+    if ip_address(host).is_loopback:
+        return bind_any(host, port, setting=setting, source=source)
+    remedy = "Use 127.0.0.1 or ::1: the containers of a pod share it."
+    raise _error(shown(host, port), setting, source, "credentials are served on loopback only", remedy)
 
 
 def bind_any(host: str, port: int, *, setting: str, source: str) -> list[socket.socket]:
@@ -37,59 +34,36 @@ def bind_any(host: str, port: int, *, setting: str, source: str) -> list[socket.
 
     Port 0 is any free one, the same for both families.
     """
-    return _translated(lambda: _everywhere(port) if host == "*" else [_bound(host, port)], host, port, setting, source)
-
-
-def _translated(
-    bind: Callable[[], list[socket.socket]], host: str, port: int, setting: str, source: str
-) -> list[socket.socket]:
-    try:
-        return bind()
-    except OSError as error:
-        wrong = f"cannot listen there: {(error.strerror or str(error)).lower()}"
-        remedy = _REMEDIES.get(error.errno or 0, "Choose another address or port.")
-        raise _problem(host, port, setting, source)(wrong, remedy) from None
-
-
-def _problem(host: str, port: int, setting: str, source: str) -> Callable[[str, str], ConfigError]:
-    value = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    return lambda wrong, remedy: ConfigError(
-        [Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)]
-    )
-
-
-def _everywhere(port: int) -> list[socket.socket]:
     sockets: list[socket.socket] = []
-    missing: OSError | None = None
-    for host in ("::", "0.0.0.0"):
+    addresses = ("::", "0.0.0.0") if host == "*" else (host,)
+    for address in addresses:
         try:
-            sockets.append(_bound(host, port))
-            port = sockets[-1].getsockname()[1]
+            sockets.append(_bound(address, sockets[0].getsockname()[1] if sockets else port))
         except OSError as error:
-            if error.errno not in _MISSING:
-                for sock in sockets:
-                    sock.close()
-                raise
-            missing = error
-    if not sockets and missing is not None:
-        raise missing
+            if error.errno in _MISSING and (sockets or address != addresses[-1]):
+                continue
+            for sock in sockets:
+                sock.close()
+            wrong = f"cannot listen there: {os.strerror(error.errno or 0).lower()}"
+            remedy = _REMEDIES.get(error.errno or 0, "Choose another address or port.")
+            raise _error(shown(host, port), setting, source, wrong, remedy) from None
     return sockets
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        # A restarted sidecar takes its port back while connections of its predecessor are still in TIME_WAIT.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            # One socket per family: whether this one took IPv4 too would depend on a sysctl of the node.
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.setblocking(False)
-        sock.bind((host, port))
-        # Two processes may both bind with SO_REUSEADDR; the second one's listen fails, here rather than later.
-        sock.listen()
-    except OSError:
-        sock.close()
-        raise
+def _bound(address: str, port: int) -> socket.socket:
+    """A listening socket that takes its port back from connections in TIME_WAIT, but not from a second process.
+
+    Of one family: whether one of IPv6 took IPv4 too would depend on a sysctl of the node.
+    """
+    sock = socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
+    sock.setblocking(False)
     return sock
+
+
+def shown(host: str, port: int) -> str:
+    """An address as people write it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _error(value: str, setting: str, source: str, wrong: str, remedy: str) -> ConfigError:
+    return ConfigError([Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)])

@@ -5,12 +5,9 @@ owner and mode are checked, and no link is followed. Losing the state costs two 
 reported and never ends the daemon.
 """
 
-from __future__ import annotations
-
 import os
-import stat
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 from sidecar import files
 from sidecar.archive import dump, load
@@ -35,7 +32,8 @@ class State:
     def restore(self, targets: Iterable[Target], now: float) -> Ledger:
         """What was held when the sidecar ended, as far as it still lives; an empty ledger where that is nothing."""
         try:
-            data = self._read()
+            with self._opened() as folder:
+                data = files.read(folder, _FILE, _LARGEST)
             if data is None:
                 return Ledger()
             ledger, written = load(data, targets, self._boot, now)
@@ -51,11 +49,11 @@ class State:
         if data == self._written:
             return
         try:
-            self._write(data)
+            with self._opened() as folder:
+                files.write(folder, _FILE, data, 0o600)
+            self._written, self._reason = data, ""
         except (OSError, ValueError) as error:
             self._ignore(error)
-        else:
-            self._written, self._reason = data, ""
 
     def _ignore(self, error: OSError | ValueError) -> None:
         reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else str(error)
@@ -63,32 +61,14 @@ class State:
             self._reason = reason
             self._observe(StateIgnored(path=self._path, reason=reason))
 
-    def _open(self) -> int:
-        """Our directory, open: ours alone, and a directory rather than a link to one."""
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Our directory: ours alone, and a directory rather than a link to one."""
         with suppress(FileExistsError):
             os.mkdir(self._path, 0o700)
-        folder = os.open(self._path, files.FOLDER_FLAGS)
-        seen = os.fstat(folder)
-        # The permission bits alone: below a volume with an fsGroup, directories inherit the setgid bit.
-        if seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) & 0o777 == 0o700:
-            return folder
-        os.close(folder)
-        raise ValueError("the directory is not the sidecar's alone: it must be its own, with mode 0700")
-
-    def _read(self) -> bytes | None:
-        folder = self._open()
-        try:
-            file = os.open(_FILE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-        except FileNotFoundError:
-            return None
-        finally:
-            os.close(folder)
-        with open(file, "rb") as opened:
-            return opened.read(_LARGEST)
-
-    def _write(self, data: bytes) -> None:
-        folder = self._open()
-        try:
-            files.write(folder, _FILE, data, 0o600)
-        finally:
-            os.close(folder)
+        with files.opened(self._path) as folder:
+            seen = os.fstat(folder)
+            # The permission bits alone: below a volume with an fsGroup, directories inherit the setgid bit.
+            if seen.st_uid != os.geteuid() or seen.st_mode & 0o777 != 0o700:
+                raise files.Foreign("the directory is not the sidecar's alone: it must be its own, with mode 0700")
+            yield folder
