@@ -51,38 +51,41 @@ class TokenFailed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HopSucceeded(Event):
-    """STS granted a session. `seconds` is how long it took, `lifetime` how long the session lives."""
-
-    hop: Hop
-    targets: tuple[str, ...]
-    region: str
-    seconds: float
-    lifetime: float
-    expiration: str
-    access_key_id: str
-    arn: str
-    packed: int | None
-    request_id: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HopFailed(Event):
-    """An attempt brought nothing.
-
-    `region` is None where no call was spent; `repeated` if it failed in the same way before; `claims` are those of
-    the token that STS refused: audience and subject are its to judge, and a mismatch is seen at a glance.
-    """
+class Attempt:
+    """One call for a hop: `seconds` is how long it took, `region` is None where nothing was spent on STS."""
 
     hop: Hop
     targets: tuple[str, ...]
     region: str | None
     seconds: float
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopSucceeded(Event):
+    """STS granted a session that lives for `lifetime` seconds; `packed` is in percent of the space for policies."""
+
+    attempt: Attempt
+    lifetime: float
+    expiration: str
+    access_key_id: str
+    arn: str
+    packed: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HopFailed(Event):
+    """An attempt brought nothing; `repeated` if it failed in the same way before.
+
+    `claims` are those of the token that STS refused: audience and subject are its to judge, and a mismatch is seen at
+    a glance.
+    """
+
+    attempt: Attempt
     failure: Failure
     failures: int
     retry_in: float
     repeated: bool
-    request_id: str | None
     claims: Claims | None
 
 

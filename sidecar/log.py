@@ -104,10 +104,12 @@ def describe(event: e.Event) -> Line:
     return Line(level=level, message=message + more, facts={"event": type(event).__name__, **facts})
 
 
-def _facts(event: e.Event) -> Iterator[tuple[str, object]]:
+def _facts(event: e.Event | e.Attempt) -> Iterator[tuple[str, object]]:
     """The event's fields, with a hop as its position and role, and a failure as what people look for."""
     for field in fields(event):
         match getattr(event, field.name):
+            case e.Attempt() as attempt:
+                yield from _facts(attempt)
             case Hop() as hop:
                 yield from (("hop", hop.position), ("role", hop.role.arn))
             case Failure(kind=kind, code=code, hint=hint):

@@ -7,7 +7,6 @@ series exists from the first scrape, and none holds a secret, a role or an accou
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 from typing import Any
 
 import prometheus_client as prometheus
@@ -19,7 +18,7 @@ from sidecar import __version__
 from sidecar.contract import Refusal
 from sidecar.errors import TokenTrouble
 from sidecar.events import Event, HopFailed, HopSucceeded, TokenFailed, TokenRead
-from sidecar.ledger import Held, Ledger, trouble
+from sidecar.ledger import Held, Reading, trouble
 from sidecar.model import Hop, Kind, Phase, Target
 
 PREFIX = "credential_sidecar_"
@@ -83,18 +82,6 @@ def _defined(row: str) -> Definition:
 
 
 DEFINITIONS = tuple(_defined(row) for row in _TABLE.strip().splitlines())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """What a scrape looks at: the ledger, the instants now (the sidecar's clock and Unix), the tokens' earliest
-    expiration and STS's skew, None where unknown."""
-
-    ledger: Ledger
-    now: float
-    wall: float
-    token_expiration: float | None
-    skew: float | None
 
 
 class Metrics(Collector):
@@ -169,14 +156,16 @@ class Metrics(Collector):
                 yield family
 
     def _held(self, reading: Reading) -> Mapping[str, Iterable[tuple[tuple[str, ...], float]]]:
-        of = reading.ledger.of
+        of, unix = reading.ledger.of, reading.unix
         names = [((target.name,), target) for target in self._targets]
         places = [((target.name, str(hop.position)), hop) for target in self._targets for hop in target.hop.chain]
         phases = [(name, of(target.hop).schedule.phase(reading.now)) for (name,), target in names]
         wrongs = [(name, trouble(reading.ledger, target)) for name, target in names]
         return {
             "credentials_expiration_timestamp_seconds": [(name, _expires(of(t.hop))) for name, t in names],
-            "credentials_refreshed_timestamp_seconds": [(name, _refreshed(of(t.hop), reading)) for name, t in names],
+            "credentials_refreshed_timestamp_seconds": [
+                (n, unix(of(t.hop).schedule.refreshed) or 0.0) for n, t in names
+            ],
             "hop_expiration_timestamp_seconds": [(place, _expires(of(hop))) for place, hop in places],
             "token_expiration_timestamp_seconds": [((), reading.token_expiration or 0.0)],
             "clock_skew_seconds": [((), reading.skew or 0.0)],
@@ -187,19 +176,19 @@ class Metrics(Collector):
         }
 
     def _count_attempt(self, event: HopSucceeded | HopFailed) -> None:
-        position = str(event.hop.position)
-        if event.region is not None:
-            self._of["sts_calls_total"].labels(position, event.region).inc()
-            self._of["hop_duration_seconds"].labels(position).observe(event.seconds)
+        hop, position, region = event.attempt.hop, str(event.attempt.hop.position), event.attempt.region
+        if region is not None:
+            self._of["sts_calls_total"].labels(position, region).inc()
+            self._of["hop_duration_seconds"].labels(position).observe(event.attempt.seconds)
         refreshes = self._of["refreshes_total"]
         if isinstance(event, HopSucceeded):
-            self._packed[event.hop] = event.packed or 0
+            self._packed[hop] = event.packed or 0
             for target in self._targets:
-                if target.hop == event.hop:
+                if target.hop == hop:
                     refreshes.labels(target.name, "success").inc()
             return
-        code = event.failure.code if event.failure.code in _codes(event.hop) else OTHER
-        for name in event.targets:
+        code = event.failure.code if event.failure.code in _codes(hop) else OTHER
+        for name in event.attempt.targets:
             refreshes.labels(name, event.failure.kind).inc()
             self._of["hop_failures_total"].labels(name, position, code).inc()
 
@@ -225,8 +214,3 @@ def _codes(hop: Hop) -> list[str]:
 
 def _expires(held: Held) -> float:
     return held.session.credentials.expiration.timestamp() if held.session else 0.0
-
-
-def _refreshed(held: Held, reading: Reading) -> float:
-    refreshed = held.schedule.refreshed
-    return 0.0 if refreshed == -inf else reading.wall - (reading.now - refreshed)

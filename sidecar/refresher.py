@@ -14,7 +14,17 @@ from dataclasses import replace
 from typing import Protocol
 
 from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
-from sidecar.events import HopFailed, HopSucceeded, Observe, PhaseChanged, RefreshAsked, Skewed, TokenFailed, TokenRead
+from sidecar.events import (
+    Attempt,
+    HopFailed,
+    HopSucceeded,
+    Observe,
+    PhaseChanged,
+    RefreshAsked,
+    Skewed,
+    TokenFailed,
+    TokenRead,
+)
 from sidecar.ledger import Ledger, next_call, region, wake
 from sidecar.model import Failure, Hop, Kind, Outside, Phase, Target, Token
 from sidecar.remedies import remedy
@@ -191,23 +201,13 @@ class Refresher:
             self._observe(TokenRead(path=path, claims=token.claims, rotated=before.token is not None))
 
     def _succeeded(self, hop: Hop, targets: tuple[str, ...], sent: float, where: str, grant: Grant) -> None:
-        now, session = self._clock(), grant.session
-        self.ledger = self.ledger.succeeded(hop, session, lifetime=grant.lifetime, now=now, chance=self._chance())
+        now, session, life = self._clock(), grant.session, grant.lifetime
+        self.ledger = self.ledger.succeeded(hop, session, lifetime=life, now=now, chance=self._chance())
         self._publish(self.ledger)
-        self._observe(
-            HopSucceeded(
-                hop=hop,
-                targets=targets,
-                region=where,
-                seconds=now - sent,
-                lifetime=grant.lifetime,
-                expiration=session.credentials.expiration.isoformat(),
-                access_key_id=session.credentials.access_key_id,
-                arn=session.identity.arn,
-                packed=grant.packed,
-                request_id=grant.request_id,
-            )
-        )
+        made = Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=grant.request_id)
+        key, until = session.credentials.access_key_id, session.credentials.expiration.isoformat()
+        facts = {"expiration": until, "access_key_id": key, "arn": session.identity.arn}
+        self._observe(HopSucceeded(attempt=made, lifetime=life, packed=grant.packed, **facts))
         self._watch_phases()
 
     def _failed(
@@ -217,21 +217,13 @@ class Refresher:
         failure = Failure(kind=_kind(hop, where, error), code=error.code, hint=remedy(error.code, hop.position))
         self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
         self._publish(self.ledger)
+        request_id = error.request_id if isinstance(error, HopError) else None
+        made = Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=request_id)
         schedule, token = self.ledger.of(hop).schedule, self._readings[_token_file(hop)].token
-        is_refused = failure.kind is Kind.DENIED and hop.source is None
+        claims = token.claims if token and hop.source is None and failure.kind is Kind.DENIED else None
+        count, pause, again = schedule.failures, schedule.due - now, before is not None and before.error == failure
         self._observe(
-            HopFailed(
-                hop=hop,
-                targets=targets,
-                region=where,
-                seconds=now - sent,
-                failure=failure,
-                failures=schedule.failures,
-                retry_in=schedule.due - now,
-                repeated=before is not None and before.error == failure,
-                request_id=error.request_id if isinstance(error, HopError) else None,
-                claims=token.claims if token and is_refused else None,
-            )
+            HopFailed(attempt=made, failure=failure, failures=count, retry_in=pause, repeated=again, claims=claims)
         )
 
     def _watch_phases(self) -> None:

@@ -181,7 +181,7 @@ async def test_d7_any_number_of_targets_and_turns_make_one_walk(path: Path) -> N
     rig.sts.gate.set()
     await rig.after(0)
     assert rig.asked == [1, 2]
-    assert {name for event in rig.seen(HopSucceeded) for name in event.targets} == {"t0", "t1", "t2", "t3", "t4"}
+    assert {name for event in rig.seen(HopSucceeded) for name in event.attempt.targets} == {"t0", "t1", "t2", "t3", "t4"}
 
 
 async def test_d7_targets_that_share_a_first_hop_walk_it_once(path: Path) -> None:
@@ -311,7 +311,7 @@ async def test_a_token_that_has_expired_by_the_time_of_sts_costs_no_call(rig: Ri
     await rig.after(HOUR)
     assert rig.sts.calls == []
     (failed,) = rig.seen(HopFailed)
-    assert (failed.failure.kind, failed.failure.code, failed.region) == (Kind.TOKEN, "TokenExpired", None)
+    assert (failed.failure.kind, failed.failure.code, failed.attempt.region) == (Kind.TOKEN, "TokenExpired", None)
 
 
 async def test_one_wrong_date_does_not_expire_the_token_for_ever(rig: Rig) -> None:
@@ -392,7 +392,7 @@ async def test_fallback_regions_take_turns_and_what_they_say_is_only_unavailable
         await rig.after(60)
     assert [call.region for call in rig.sts.calls] == ["p", "f", "p", "g"]
     assert {event.failure.kind for event in rig.seen(HopFailed)} == {Kind.UNAVAILABLE}
-    assert rig.seen(HopSucceeded)[0].region == "g"
+    assert rig.seen(HopSucceeded)[0].attempt.region == "g"
 
 
 async def test_a_denial_by_the_primary_is_a_denial(path: Path) -> None:
