@@ -7,6 +7,7 @@ and what to write instead. `breaches` looks at whole hops, where two values that
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import Any
@@ -23,7 +24,7 @@ MOST_TAGS, MOST_POLICY_ARNS, POLICY_LENGTH = 50, 10, 2_048
 STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
 
 
-class Illegal(ValueError):
+class Illegal(Exception):
     """A value that cannot be: what is `wrong` with it, and the `remedy`; the latter a whole sentence."""
 
     def __init__(self, wrong: str, remedy: str) -> None:
@@ -45,8 +46,9 @@ class Form:
     holds: Callable[[Any], bool] = lambda _: True
 
     def __call__(self, text: str) -> Any:
-        if re.fullmatch(self.pattern, text) and self.holds(value := self.make(text)):
-            return value
+        with suppress(ValueError):
+            if re.fullmatch(self.pattern, text) and self.holds(value := self.make(text)):
+                return value
         raise Illegal(self.wrong.format(text), self.remedy)
 
 
@@ -93,13 +95,6 @@ def role(text: str) -> Role:
         raise Illegal(wrong, "Write it as arn:aws:iam::111122223333:role/NAME.") from None
 
 
-def _is_object(text: str) -> bool:
-    try:
-        return isinstance(json.loads(text), dict)
-    except ValueError:
-        return False
-
-
 def _pair(text: str) -> tuple[str, str]:
     key, _, value = text.partition("=")
     return key.strip(), value.strip()
@@ -110,7 +105,10 @@ _KEY = r"(?!(?i:aws):)[\w .:/+\-@]{1,128}"
 _TAGS = "keys of 1 to 128 and values of up to 256 letters, digits, spaces and [_.:/+@-]; aws: begins AWS's own"
 _WHOLE, _GRANTED = r"(?a)\d{1,9}", f"not a whole number of seconds that STS grants, {SHORTEST} to {LONGEST} seconds"
 _DOCUMENT = 'Write the document itself, as JSON: {"Version": "2012-10-17", "Statement": [...]}.'
-_TOO_LONG = f"too long: STS takes a session policy of {POLICY_LENGTH} characters"
+_SHORT, _TOO_LONG = (
+    rf"(?s).{{0,{POLICY_LENGTH}}}",
+    f"too long: STS takes a session policy of {POLICY_LENGTH} characters",
+)
 _POLICY_ARN = r"(?a)arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+"
 
 # A chained hop is bound more tightly by `breaches`.
@@ -121,9 +119,10 @@ external_id = Form(r"(?a)[\w+=,.@:/-]{2,1224}", "not a legal external id", "Writ
 # Whether a region of that form exists is DNS's to say.
 region = Form(r"[a-z]{2,}(-[a-z0-9]+)+", "not the name of an AWS region", "Write for instance eu-central-1.")
 _arn = Form(_POLICY_ARN, "{!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME.")
-_policy = Form(r"[\t\n\r\x20-\xff]+", "not a policy document", _DOCUMENT, str, _is_object)
-_short = rf"(?s).{{0,{POLICY_LENGTH}}}"
-policy = Form(_short, _TOO_LONG, "Shorten it, or give the ARN of a managed policy that says the same.", _policy)
+_policy = Form(
+    r"[\t\n\r\x20-\xff]+", "not a policy document", _DOCUMENT, holds=lambda text: isinstance(json.loads(text), dict)
+)
+policy = Form(_SHORT, _TOO_LONG, "Shorten it, or give the ARN of a managed policy that says the same.", _policy)
 _key = Form(_KEY, "{!r} is not a tag key", f"Write keys alone: {_TAGS}.")
 _tag = Form(rf"{_KEY}=[\w .:/=+\-@]{{0,256}}", "{!r} is not a session tag", f"Write key=value: {_TAGS}.", _pair)
 
@@ -149,21 +148,18 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
 }
 
 
-# A rule that a hop breaks by the value of one of its fields: that field, what is wrong, and the remedy.
-Breach = tuple[str, str, str]
+def breaches(hop: Hop) -> Iterator[tuple[str, str, str]]:
+    """The rules that `hop` breaks as a whole: those of its kind of call, and that a chain stays in one partition.
 
-
-def breaches(hop: Hop) -> Iterator[Breach]:
-    """The rules that `hop` breaks as a whole: those of its kind of call, and that a chain stays in one partition."""
+    A breach is the field whose value breaks the rule, what is wrong, and the remedy.
+    """
     partition, source = hop.role.partition, hop.source
     for field in ("external_id", "source_identity", "tags"):
         if source is None and getattr(hop, field):
             wrong = "this hop spends the token, and AssumeRoleWithWebIdentity has no such parameter"
             yield field, wrong, "Leave it out, or chain: a second hop (AssumeRole) can carry it."
     if source and hop.duration > CHAINED_LONGEST:
-        wrong = (
-            f"hop {hop.position} is bought with a session, and STS refuses more than 3600 seconds for a chained role"
-        )
+        wrong = f"hop {hop.position} is bought with a session, and STS refuses such a role more than 3600 seconds"
         yield "duration", wrong, f"Write {SHORTEST} to {CHAINED_LONGEST}."
     if source and partition != source.role.partition:
         wrong = f"it is not in the partition of {source.role.arn}, and no role can be assumed across partitions"

@@ -79,16 +79,19 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+def _literal(text: str) -> str:
+    return text if text == "*" else str(ip_address(text))
+
+
+_HOST = Form("(?s).*", "{!r} is not a literal IP address", "Write 127.0.0.1, not a name; IPv6 as [::1]:9911.", _literal)
+
+
 def address(text: str) -> Address:
     """Any literal address, or `*`, and a port."""
     match = re.fullmatch(r"(?as)(\[)?(.*)(?(1)\]):(\d{1,5})", text)
     if not match or int(match[3]) > _LAST_PORT:
         raise Illegal("not an address and a port", "Write for instance 127.0.0.1:9911 (the port is 0 to 65535).")
-    try:
-        return Address(host=match[2] if match[2] == "*" else str(ip_address(match[2])), port=int(match[3]))
-    except ValueError:
-        remedy = "Write 127.0.0.1 rather than a name; IPv6 as [::1]:9911."
-        raise Illegal(f"{match[2]!r} is not a literal IP address", remedy) from None
+    return Address(host=_HOST(match[2]), port=int(match[3]))
 
 
 def _is_loopback(listen: Address) -> bool:
@@ -115,9 +118,7 @@ FORMS: Mapping[str, Callable[[str], Any]] = {
     "SIDECAR_AUTHORIZATION": one_of(*Authorization, make=Authorization),
     "SIDECAR_AUTHORIZATION_TOKEN": Form(TOKEN.pattern, _UNUSABLE, _USABLE, Secret),
     "SIDECAR_STATUS_LISTEN": address,
-    "SIDECAR_DRAIN": Form(
-        _NUMBER, _SECONDS, "Write for instance 25.", float, lambda seconds: seconds <= _LONGEST_DRAIN
-    ),
+    "SIDECAR_DRAIN": Form(_NUMBER, _SECONDS, "Write for instance 25.", float, lambda n: n <= _LONGEST_DRAIN),
     "SIDECAR_LOG_LEVEL": one_of("debug", "info", "warning", "error"),
     "SIDECAR_LOG_FORMAT": one_of("json", "text"),
 }

@@ -45,7 +45,7 @@ OWNERS = {
 PURE_LIBRARY = {
     *("__future__", "collections.abc", "dataclasses", "datetime", "difflib", "email.utils", "enum", "functools"),
     *("hashlib", "hmac", "http.HTTPStatus", "ipaddress", "itertools", "json", "jwt", "math", "re", "shlex"),
-    *("string", "types", "typing"),
+    *("contextlib", "string", "types", "typing"),
 }
 IMPURE_BUILTINS = {"open", "print", "input", "breakpoint", "exec", "eval"}
 PROBE_LIBRARY = {"__future__", "collections.abc", "socket", "sys"}

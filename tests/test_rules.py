@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sidecar import rules
 from sidecar.model import Role
-from sidecar.rules import Breach, Illegal, breaches
+from sidecar.rules import Illegal, breaches
 from tests.builders import ROLE_A, ROLE_B, hop
 
 PARTITIONS = st.sampled_from(["aws", "aws-cn", "aws-us-gov", "aws-iso", "aws-iso-b", "aws-eusc"])
@@ -127,7 +127,7 @@ def test_what_sts_takes_is_taken(parse: Callable[[str], object], text: str) -> N
     assert parse(text)
 
 
-def broken(found: Breach) -> tuple[str, str]:
+def broken(found: tuple[str, str, str]) -> tuple[str, str]:
     return found[:2]
 
 
