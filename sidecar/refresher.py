@@ -13,18 +13,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
+from sidecar import events as e
 from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
-from sidecar.events import (
-    Attempt,
-    HopFailed,
-    HopSucceeded,
-    Observe,
-    PhaseChanged,
-    RefreshAsked,
-    Skewed,
-    TokenFailed,
-    TokenRead,
-)
 from sidecar.ledger import Ledger, next_call, region, wake
 from sidecar.model import Failure, Hop, Kind, Outside, Phase, Target, Token
 from sidecar.remedies import remedy
@@ -59,7 +49,7 @@ class Refresher:
         *,
         ledger: Ledger,
         publish: Callable[[Ledger], None],
-        observe: Observe,
+        observe: e.Observe,
         deadline: float = DEADLINE,
     ) -> None:
         self.targets, self.ledger, self.turned = tuple(targets), ledger, outside.clock()
@@ -104,7 +94,7 @@ class Refresher:
     def ask(self) -> None:
         """Refresh now, whatever the schedule says; at most once in ten seconds."""
         ledger = self.ledger.asked(self.targets, self._clock())
-        self._observe(RefreshAsked(granted=ledger is not self.ledger))
+        self._observe(e.RefreshAsked(granted=ledger is not self.ledger))
         self.ledger = ledger
         self._stir.set()
 
@@ -194,20 +184,20 @@ class Refresher:
         if not reading.is_news_after(before):
             return
         if reading.error:
-            self._observe(TokenFailed(path=path, reason=reading.error.reason, detail=reading.error.detail))
+            self._observe(e.TokenFailed(path=path, reason=reading.error.reason, detail=reading.error.detail))
             return
         self.ledger = self.ledger.rotated(path, self._clock())
         if (token := reading.token) and token != before.token:
-            self._observe(TokenRead(path=path, claims=token.claims, rotated=before.token is not None))
+            self._observe(e.TokenRead(path=path, claims=token.claims, rotated=before.token is not None))
 
     def _succeeded(self, hop: Hop, targets: tuple[str, ...], sent: float, where: str, grant: Grant) -> None:
         now, session, life = self._clock(), grant.session, grant.lifetime
         self.ledger = self.ledger.succeeded(hop, session, lifetime=life, now=now, chance=self._chance())
         self._publish(self.ledger)
-        made = Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=grant.request_id)
+        made = e.Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=grant.request_id)
         key, until = session.credentials.access_key_id, session.credentials.expiration.isoformat()
         facts = {"expiration": until, "access_key_id": key, "arn": session.identity.arn}
-        self._observe(HopSucceeded(attempt=made, lifetime=life, packed=grant.packed, **facts))
+        self._observe(e.HopSucceeded(attempt=made, lifetime=life, packed=grant.packed, **facts))
         self._watch_phases()
 
     def _failed(
@@ -218,12 +208,12 @@ class Refresher:
         self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
         self._publish(self.ledger)
         request_id = error.request_id if isinstance(error, HopError) else None
-        made = Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=request_id)
+        made = e.Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=request_id)
         schedule, token = self.ledger.of(hop).schedule, self._readings[_token_file(hop)].token
         claims = token.claims if token and hop.source is None and failure.kind is Kind.DENIED else None
         count, pause, again = schedule.failures, schedule.due - now, before is not None and before.error == failure
         self._observe(
-            HopFailed(attempt=made, failure=failure, failures=count, retry_in=pause, repeated=again, claims=claims)
+            e.HopFailed(attempt=made, failure=failure, failures=count, retry_in=pause, repeated=again, claims=claims)
         )
 
     def _watch_phases(self) -> None:
@@ -234,7 +224,7 @@ class Refresher:
             if after is not before:
                 self._phases[target.name] = after
                 remaining = schedule.expiration - now
-                self._observe(PhaseChanged(target=target.name, before=before, after=after, remaining=remaining))
+                self._observe(e.PhaseChanged(target=target.name, before=before, after=after, remaining=remaining))
 
     def _note_date(self, date: float | None, sent: float) -> None:
         if date is None:
@@ -244,7 +234,7 @@ class Refresher:
         severity = "cause" if abs(seconds) >= SKEW_CAUSE else "warning" if abs(seconds) >= SKEW_WARNING else ""
         if severity != self._skewed:
             self._skewed = severity
-            self._observe(Skewed(seconds=seconds, severity=severity))
+            self._observe(e.Skewed(seconds=seconds, severity=severity))
 
 
 def _token_file(hop: Hop) -> str:
