@@ -22,8 +22,8 @@ from sidecar.endpoint import Endpoint
 from sidecar.errors import ConfigError, WalkError
 from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, Stopping
 from sidecar.http import Limits, Server
-from sidecar.ledger import Ledger, trouble
-from sidecar.metrics import Metrics, Reading
+from sidecar.ledger import Ledger, Reading, trouble
+from sidecar.metrics import Metrics
 from sidecar.model import Outside, Secret, Session
 from sidecar.refresher import Assume, Refresher
 from sidecar.sockets import bind_any, bind_loopback, shown
@@ -96,16 +96,7 @@ class Daemon:
             config.targets, sts, outside, ledger=ledger, publish=self._publish, observe=self._observe
         )
         self._endpoint = Endpoint(config.targets, tokens=self._tokens(), clock=outside.clock, meter=self.metrics)
-        self._status = Status(
-            config.targets,
-            version=__version__,
-            clock=outside.clock,
-            wall=outside.wall,
-            turned=lambda: self.refresher.turned,
-            skew=lambda: self.refresher.skew,
-            is_stopping=lambda: self._is_stopping,
-            render=self.metrics.render,
-        )
+        self._status = Status(config.targets, __version__, self._look, self.metrics.render)
         self._publish(ledger)
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -154,7 +145,6 @@ class Daemon:
 
     def _publish(self, ledger: Ledger) -> None:
         self._endpoint.publish(ledger)
-        self._status.publish(ledger)
         if self._state:
             self._state.keep(ledger)
 
@@ -164,8 +154,10 @@ class Daemon:
             ledger=self.refresher.ledger,
             now=self._outside.clock(),
             wall=self._outside.wall(),
-            token_expiration=min((token.claims.expiration for token in tokens), default=None),
+            turned=self.refresher.turned,
             skew=self.refresher.skew,
+            token_expiration=min((token.claims.expiration for token in tokens), default=None),
+            is_stopping=self._is_stopping,
         )
 
     def _tokens(self) -> Mapping[str, Secret] | None:

@@ -78,6 +78,28 @@ class Ledger:
         return replace(_rescheduled(self, hops, lambda schedule: schedule.hurried(now)), asked_at=now)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What metrics and status are made from: the ledger at the instant `now`, which is `wall` in Unix seconds.
+
+    `turned` is the instant of the refresher's last turn, `skew` by how many seconds STS's clock is ahead and
+    `token_expiration` the earliest end of a projected token in Unix seconds, None where unknown; `is_stopping` once
+    the daemon was told to end.
+    """
+
+    ledger: Ledger
+    now: float
+    wall: float
+    turned: float
+    skew: float | None = None
+    token_expiration: float | None = None
+    is_stopping: bool = False
+
+    def unix(self, instant: float) -> float | None:
+        """An instant of our own clock in Unix seconds; None for what never happened."""
+        return None if instant == -inf else self.wall + instant - self.now
+
+
 def _with(ledger: Ledger, changes: Mapping[Hop, Held]) -> Ledger:
     return replace(ledger, held=MappingProxyType({**ledger.held, **changes}))
 

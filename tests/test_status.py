@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sidecar.http import Limits
-from sidecar.ledger import Ledger
+from sidecar.ledger import Ledger, Reading
 from sidecar.model import Kind, Target
 from sidecar.schedule import FLOOR
 from sidecar.status import STUCK, Status
@@ -24,11 +24,22 @@ TARGET = target()
 class Outside:
     """What a status listener is told of the world, changed by hand."""
 
+    ledger: Ledger
     now: float = 0.0
     turned: float = 0.0
     skew: float | None = None
     is_stopping: bool = False
     accepted: list[str] = field(default_factory=list)
+
+    def look(self) -> Reading:
+        return Reading(
+            ledger=self.ledger,
+            now=self.now,
+            wall=ZERO + self.now,
+            turned=self.turned,
+            skew=self.skew,
+            is_stopping=self.is_stopping,
+        )
 
     def render(self, accept: str) -> tuple[bytes, str]:
         self.accepted.append(accept)
@@ -39,7 +50,6 @@ class Outside:
 class Room:
     """A status listener behind a real server."""
 
-    status: Status
     outside: Outside
     port: int
 
@@ -52,21 +62,10 @@ class Room:
 
 @asynccontextmanager
 async def room(ledger: Ledger | None = None, *served: Target) -> AsyncIterator[Room]:
-    outside = Outside()
-    status = Status(
-        served or (TARGET,),
-        version="1.2.3",
-        clock=lambda: outside.now,
-        wall=lambda: ZERO + outside.now,
-        turned=lambda: outside.turned,
-        skew=lambda: outside.skew,
-        is_stopping=lambda: outside.is_stopping,
-        render=outside.render,
-    )
-    if ledger is not None:
-        status.publish(ledger)
+    outside = Outside(ledger=ledger or Ledger())
+    status = Status(served or (TARGET,), "1.2.3", outside.look, outside.render)
     async with serving(status.handle, Limits(connections=64)) as server:
-        yield Room(status=status, outside=outside, port=server.port)
+        yield Room(outside=outside, port=server.port)
 
 
 def walked(of: Target = TARGET) -> Ledger:
@@ -106,12 +105,12 @@ async def test_d18_ready_means_that_every_target_can_be_served_now() -> None:
     one, two = targets(2)
     async with room(Ledger(), one, two) as r:
         assert (await r.get("/readyz"))[0] == 503
-        r.status.publish(held(*one.hop.chain))
+        r.outside.ledger = held(*one.hop.chain)
         status, document = await r.get("/readyz")
         assert (status, document["code"]) == (503, "NotReady")
         assert two.name in str(document["message"])
         assert one.name not in str(document["message"])
-        r.status.publish(held(*one.hop.chain, two.hop))
+        r.outside.ledger = held(*one.hop.chain, two.hop)
         assert await r.get("/readyz") == (200, {"status": "ready"})
 
 

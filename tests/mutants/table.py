@@ -314,7 +314,7 @@ DEFECTS = (
         name="D18 liveness asks for sessions",
         file="sidecar/status.py",
         old="if silence < STUCK:",
-        new="if self._ledger.held and silence < STUCK:",
+        new="if seen.ledger.held and silence < STUCK:",
         test="tests/test_status.py::test_d18_liveness_never_looks_at_sts",
     ),
     Mutant(
