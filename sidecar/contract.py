@@ -13,8 +13,6 @@ The contract is set by what two dozen SDKs really do; each rule stands beside th
 Pure: no socket, no clock. Instants are seconds of the sidecar's own clock.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping
@@ -35,15 +33,16 @@ DENIAL = 120.0
 # Some home-made clients put a scheme in front; no SDK does. A token has no space, so nothing else can look like this.
 _SCHEME = "bearer "
 # R2: clients send the address with and without its port, also when a link-local address was redirected to us.
-_HOST = re.compile(
-    r"(?:127(?:\.\d{1,3}){3}|localhost|\[::1\]|169\.254\.170\.(?:2|23)|\[fd00:ec2::23\])(?::\d{1,5})?",
-    re.IGNORECASE | re.ASCII,
-)
+_ADDRESS = r"127(?:\.\d{1,3}){3}|localhost|\[::1\]|169\.254\.170\.(?:2|23)|\[fd00:ec2::23\]"
+_HOST = re.compile(rf"(?:{_ADDRESS})(?::\d{{1,5}})?", re.IGNORECASE | re.ASCII)
 # R9b: no SDK sends these. A proxy or a browser does, and neither has any business here.
-_FORWARDED = frozenset({"forwarded", "via"})
-_FORWARDED_PREFIX = "x-forwarded-"
-_BROWSER = frozenset({"origin"})
-_BROWSER_PREFIX = "sec-fetch-"
+_FORWARDED = re.compile("forwarded|via|x-forwarded-.*")
+_BROWSER = re.compile("origin|sec-fetch-.*")
+# R10: what every answer begins with.
+_HEAD = "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
+_UNAUTHORIZED = (
+    "The Authorization header must hold this target's authorization token: see AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,25 +61,17 @@ class Answer:
     status: int
     fields: bytes = field(repr=False)
     body: bytes = field(repr=False)
-    whole: bytes = field(repr=False)
 
     @classmethod
-    def of(cls, status: int, body: bytes, *extra: str, content_type: str = "application/json") -> Self:
-        """The answer with `body`; `extra` are further header lines without their line end."""
-        lines = (
-            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-            f"Content-Type: {content_type}",
-            f"Content-Length: {len(body)}",
-            "Cache-Control: no-store",
-            *extra,
-        )
-        fields = "".join(f"{line}\r\n" for line in lines).encode("ascii")
-        return cls(status=status, fields=fields, body=body, whole=fields + b"\r\n" + body)
+    def of(cls, status: int, body: bytes, extra: str = "", content_type: str = "application/json") -> Self:
+        """The answer with `body`; `extra` are further header lines with their line ends."""
+        head = _HEAD.format(status, HTTPStatus(status).phrase, content_type, len(body))
+        return cls(status=status, fields=(head + extra).encode("ascii"), body=body)
 
 
-def error(status: int, code: str, message: str, *extra: str) -> Answer:
+def error(status: int, code: str, message: str, extra: str = "") -> Answer:
     """R18: the one shape of everything that is not credentials. Neither argument may hold a secret."""
-    return Answer.of(status, compact({"code": code, "message": message, "Code": code, "Message": message}), *extra)
+    return Answer.of(status, compact({"code": code, "message": message, "Code": code, "Message": message}), extra)
 
 
 def compact(document: Mapping[str, object]) -> bytes:
@@ -89,40 +80,32 @@ def compact(document: Mapping[str, object]) -> bytes:
 
 
 class Refusal(StrEnum):
-    """Why a request is not answered on its merits; the `reason` label of the metric."""
+    """Why a request is not answered on its merits, the `reason` label of the metric; and what is answered instead.
 
-    MALFORMED = "malformed"
-    OVERSIZED = "oversized"
-    SLOW = "slow"
-    CROWDED = "crowded"
-    FORWARDED = "forwarded"
-    BROWSER = "browser"
-    HOST = "host"
-    PROXIED = "proxied"
-    METHOD = "method"
-    PATH = "path"
-    AUTHORIZATION = "authorization"
+    401 goes without `WWW-Authenticate`: it is no scheme that a client could choose, and none of them looks.
+    """
+
+    answer: Answer
+
+    def __new__(cls, reason: str, status: int, code: str, message: str, extra: str = "") -> Self:
+        refusal = str.__new__(cls, reason)
+        refusal._value_ = reason
+        refusal.answer = error(status, code, message, extra)
+        return refusal
+
+    MALFORMED = "malformed", 400, "BadRequest", "This is not an HTTP/1.1 request that can be understood."
+    OVERSIZED = "oversized", 431, "RequestTooLarge", "The head of the request is longer than 16 KiB."
+    SLOW = "slow", 408, "RequestTimeout", "The head of the request did not arrive in time."
+    CROWDED = "crowded", 503, "TooManyConnections", "Too many connections are open to this listener."
+    FORWARDED = "forwarded", 403, "Forwarded", "Requests that came through a proxy are refused: set NO_PROXY."
+    BROWSER = "browser", 403, "Browser", "Requests of browsers are refused."
+    HOST = "host", 403, "ForeignHost", "The Host header must name a loopback address."
+    PROXIED = "proxied", 403, "AbsoluteForm", "This is no proxy: send the path alone, and set NO_PROXY."
+    METHOD = "method", 405, "MethodNotAllowed", "Only GET and HEAD are answered.", "Allow: GET, HEAD\r\n"
+    PATH = "path", 404, "NotFound", "There is no such path or target here."
+    AUTHORIZATION = "authorization", 401, "Unauthorized", _UNAUTHORIZED
 
 
-# 401 goes without `WWW-Authenticate`: it is no scheme that a client could choose, and none of them looks.
-REFUSALS: Mapping[Refusal, Answer] = {
-    Refusal.MALFORMED: error(400, "BadRequest", "This is not an HTTP/1.1 request that can be understood."),
-    Refusal.OVERSIZED: error(431, "RequestTooLarge", "The head of the request is longer than 16 KiB."),
-    Refusal.SLOW: error(408, "RequestTimeout", "The head of the request did not arrive in time."),
-    Refusal.CROWDED: error(503, "TooManyConnections", "Too many connections are open to this listener."),
-    Refusal.FORWARDED: error(403, "Forwarded", "Requests that came through a proxy are refused: set NO_PROXY."),
-    Refusal.BROWSER: error(403, "Browser", "Requests of browsers are refused."),
-    Refusal.HOST: error(403, "ForeignHost", "The Host header must name a loopback address."),
-    Refusal.PROXIED: error(403, "AbsoluteForm", "This is no proxy: send the path alone, and set NO_PROXY."),
-    Refusal.METHOD: error(405, "MethodNotAllowed", "Only GET and HEAD are answered.", "Allow: GET, HEAD"),
-    Refusal.PATH: error(404, "NotFound", "There is no such path or target here."),
-    Refusal.AUTHORIZATION: error(
-        401,
-        "Unauthorized",
-        "The Authorization header must hold this target's authorization token:"
-        " see AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE.",
-    ),
-}
 BROKEN = error(500, "InternalError", "A defect of the sidecar; its log has the place.")
 
 
@@ -141,8 +124,7 @@ def path(target: str) -> str:
 
 def refuse(request: Request, door: Door | None) -> Refusal | None:
     """Why `request`, whose path leads to `door`, gets no credentials; None: it may have them."""
-    stranger = _stranger(request)
-    if stranger is not None:
+    if stranger := _stranger(request):
         return stranger
     if request.method not in ("GET", "HEAD"):
         return Refusal.METHOD
@@ -156,9 +138,9 @@ def refuse(request: Request, door: Door | None) -> Refusal | None:
 def _stranger(request: Request) -> Refusal | None:
     """R2, R9b: whether the request was not made for us, by a program beside us."""
     for name in request.headers:
-        if name in _FORWARDED or name.startswith(_FORWARDED_PREFIX):
+        if _FORWARDED.fullmatch(name):
             return Refusal.FORWARDED
-        if name in _BROWSER or name.startswith(_BROWSER_PREFIX):
+        if _BROWSER.fullmatch(name):
             return Refusal.BROWSER
     if not request.target.startswith("/") and request.method not in ("OPTIONS", "CONNECT"):
         return Refusal.PROXIED
@@ -178,42 +160,30 @@ def _opens(given: str, token: Secret) -> bool:
 class Entry:
     """All that one target can be answered with until the ledger changes.
 
-    `granted` is given before the instant `until`; after it `denied` from the instant `denied_from`, else
-    `unavailable`. `waits`: nothing has been tried yet, so an answer may be moments away.
+    `answers` are in order, each with the instant from which the next one is given. `waits`: nothing has been tried
+    yet, so an answer may be moments away.
     """
 
-    granted: Answer | None
-    until: float
-    denied: Answer
-    denied_from: float
-    unavailable: Answer
+    answers: tuple[tuple[float, Answer], ...]
     waits: bool
     expiration: float
 
 
 def entry(ledger: Ledger, target: Target) -> Entry:
-    """What `target` is answered with, by what `ledger` holds."""
+    """What `target` is answered with, by what `ledger` holds: the session, then 503, and 403 for an old denial."""
     held = ledger.of(target.hop)
-    wrong = trouble(ledger, target)
-    granted = _granted(held.session)
+    wrong, expiration = trouble(ledger, target), held.schedule.expiration
     code, message = _explained(wrong, empty=held.session is None)
-    is_denial = wrong is not None and wrong.failure.kind is Kind.DENIED
-    return Entry(
-        granted=granted,
-        until=held.schedule.expiration - FLOOR if granted else -inf,
-        denied=error(403, code, message),
-        denied_from=wrong.since + DENIAL if wrong is not None and is_denial else inf,
-        unavailable=error(503, code, message),
-        waits=held.session is None and wrong is None,
-        expiration=held.schedule.expiration,
-    )
+    denied_from = wrong.since + DENIAL if wrong and wrong.failure.kind is Kind.DENIED else inf
+    answers = [(denied_from, error(503, code, message)), (inf, error(403, code, message))]
+    if granted := _granted(held.session):
+        answers.insert(0, (expiration - FLOOR, granted))
+    return Entry(answers=tuple(answers), waits=held.session is None and wrong is None, expiration=expiration)
 
 
 def answer(entry: Entry, now: float) -> Answer:
     """R14, R16, R18: what is held while it lives, then the class of what is wrong."""
-    if entry.granted is not None and now < entry.until:
-        return entry.granted
-    return entry.denied if now >= entry.denied_from else entry.unavailable
+    return next(given for until, given in entry.answers if now < until)
 
 
 def _granted(session: Session | None) -> Answer | None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
-from sidecar.contract import REFUSALS, Answer, Door, Entry, Refusal, Request, answer, entry, path, refuse
+from sidecar.contract import Answer, Door, Entry, Refusal, Request, answer, entry, path, refuse
 from sidecar.ledger import Ledger
 from sidecar.model import Secret, Target
 
@@ -75,7 +75,7 @@ class Endpoint:
 
     def _refused(self, refusal: Refusal) -> Answer:
         self._meter.refused(refusal)
-        return REFUSALS[refusal]
+        return refusal.answer
 
     def _answered(self, target: str, began: float) -> Answer:
         now = self._clock()

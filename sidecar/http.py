@@ -29,7 +29,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
 
-from sidecar.contract import BROKEN, REFUSALS, Answer, Refusal, Request
+from sidecar.contract import BROKEN, Answer, Refusal, Request
 from sidecar.events import HandlerFailed, Observe
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
@@ -309,9 +309,6 @@ class _Connection(asyncio.BufferedProtocol):
             self.retire()
 
     def _send(self, answer: Answer, method: str, is_last: bool) -> None:
-        if method == "GET" and not is_last:
-            self._transport.write(answer.whole)
-            return
         end = _CLOSE if is_last else b"\r\n"
         self._transport.write(answer.fields + end + (b"" if method == "HEAD" else answer.body))
         if is_last:
@@ -319,7 +316,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         self._server.refused(refusal)
-        self._send(REFUSALS[refusal], "", is_last=True)
+        self._send(refusal.answer, "", is_last=True)
 
     def _linger(self) -> None:
         self._enter(State.LINGERING, LINGER)

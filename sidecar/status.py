@@ -11,7 +11,7 @@ The Host header is not looked at, since kubelet probes the pod's own address; wh
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
-from sidecar.contract import REFUSALS, Answer, Refusal, Request, compact, error, path
+from sidecar.contract import Answer, Refusal, Request, compact, error, path
 from sidecar.ledger import Reading, trouble
 from sidecar.model import Hop, Target
 
@@ -34,7 +34,7 @@ class Status:
     def handle(self, request: Request) -> Answer:
         """The answer; every one is made from memory."""
         if request.method not in ("GET", "HEAD"):
-            return REFUSALS[Refusal.METHOD]
+            return Refusal.METHOD.answer
         page = path(request.target)
         if page in self._ready:
             return _readyz(self._look(), self._ready[page])
@@ -47,7 +47,7 @@ class Status:
             case "/status":
                 return Answer.of(200, compact(self._document(self._look())))
             case _:
-                return REFUSALS[Refusal.PATH]
+                return Refusal.PATH.answer
 
     def _document(self, seen: Reading) -> dict[str, object]:
         return {

@@ -9,7 +9,7 @@ import pytest
 
 from sidecar.client import ask
 from sidecar.config import Address, Authorization, Client
-from sidecar.contract import REFUSALS, Answer, Refusal, Request, error
+from sidecar.contract import Answer, Refusal, Request, error
 from sidecar.errors import ClientError
 from sidecar.formats import Document, document
 from tests.builders import session
@@ -79,9 +79,9 @@ async def test_no_token_is_shown_where_none_is_asked_for(tmp_path: Path) -> None
 async def test_a_refusal_is_told_with_code_message_and_setting(tmp_path: Path) -> None:
     project(tmp_path)
     with pytest.raises(ClientError, match=r"401 Unauthorized.*SIDECAR_AUTHORIZATION_DIR"):
-        await asked(tmp_path, REFUSALS[Refusal.AUTHORIZATION])
+        await asked(tmp_path, Refusal.AUTHORIZATION.answer)
     with pytest.raises(ClientError, match=r"404 NotFound.*--target"):
-        await asked(tmp_path, REFUSALS[Refusal.PATH])
+        await asked(tmp_path, Refusal.PATH.answer)
     with pytest.raises(ClientError, match=r"503 AccessDenied.*look at the trust policy.*log"):
         await asked(tmp_path, error(503, "AccessDenied", "look at the trust policy"))
 

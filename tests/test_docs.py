@@ -18,7 +18,7 @@ import pytest
 from sidecar import cli, config, metrics, remedies
 from sidecar.authorization import MODE
 from sidecar.config import SETTINGS
-from sidecar.contract import BROKEN, REFUSALS
+from sidecar.contract import BROKEN, Refusal
 from sidecar.emulator import Account, Emulator, Kubelet, OidcProvider, RoleSpec, World
 from sidecar.http import HEAD, Limits
 from sidecar.model import Kind
@@ -227,7 +227,7 @@ def documented_codes() -> set[str]:
 def test_every_code_that_is_shown_has_a_row_and_every_row_a_code() -> None:
     counted = {code for hop in chain(2).chain for code in metrics._codes(hop)}
     hops = {*remedies._BY_CODE, *counted} - {metrics.OTHER}
-    answers = {json.loads(answer.body)["code"] for answer in (*REFUSALS.values(), BROKEN)}
+    answers = {json.loads(answer.body)["code"] for answer in (*(each.answer for each in Refusal), BROKEN)}
     assert documented_codes() == hops | answers | {"NotReady", "Expired"}
 
 

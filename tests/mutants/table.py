@@ -169,8 +169,8 @@ DEFECTS = (
     Mutant(
         name="D2 no floor",
         file=_CONTRACT,
-        old="if entry.granted is not None and now < entry.until:",
-        new="if entry.granted is not None:",
+        old="answers.insert(0, (expiration - FLOOR, granted))",
+        new="answers.insert(0, (inf, granted))",
         test="tests/test_endpoint.py::test_d2_r16_below_the_floor_it_is_503_with_a_code_and_no_old_key",
     ),
     Mutant(
@@ -284,7 +284,7 @@ DEFECTS = (
     ),
     Mutant(
         name="D15 an expiration as it came",
-        file=_CONTRACT,
+        file="sidecar/formats.py",
         old='held.expiration.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")',
         new="held.expiration.isoformat()",
         test="tests/test_peers.py::test_d15_an_expiration_is_served_in_whole_seconds_of_utc",
