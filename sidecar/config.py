@@ -13,7 +13,7 @@ from sidecar import profiles
 from sidecar.errors import ConfigError, Problem
 from sidecar.model import Secret, Target
 from sidecar.settings import DIRECT, SETTINGS, TARGET_NAME, Address, Authorization
-from sidecar.values import PREFIX, Link, Origin, Values, unknown
+from sidecar.values import PREFIX, Chains, Origin, Values, unknown
 
 __all__ = ["SETTINGS", "Address", "Authorization", "Client", "Config", "Origin"]
 
@@ -28,9 +28,6 @@ _TARGET_REMEDY = (
     "Set it to the role to serve (AWS_ROLE_ARN is then the role before it), or to `direct` to serve AWS_ROLE_ARN's own;"
     " or set SIDECAR_PROFILES to profiles of an AWS config file."
 )
-
-# Targets, and which entry of a profile gives an STS endpoint of its own.
-_Found = tuple[tuple[Target, ...], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +77,14 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     values = Values(SETTINGS, flags, environ)
     values.problems |= dict.fromkeys(unknown(environ, values.origins))
     own = {**_said(Config, values), "origins": tuple(values.origins.values())}
-    for name in ("AWS_REGION", "SIDECAR_STS_FALLBACK_REGIONS"):
-        values[name]  # wrong ones are said even where no chain can be built
-    targets, endpoint = _by_profiles(values, environ) if _is_by_profiles(values) else _by_settings(values)
+    values["AWS_REGION"]  # a wrong one is said even where no chain can be built
+    asked, role = values.origins["SIDECAR_PROFILES"].by, values.origins["SIDECAR_TARGET_ROLE_ARN"].by
+    # AWS_PROFILE says what to do only where nothing of ours does.
+    by_profiles = asked and not (asked == "AWS_PROFILE" and role)
+    chains, endpoint = _by_profiles(values, environ) if by_profiles else (_by_settings(values), "")
+    fallback = values["SIDECAR_STS_FALLBACK_REGIONS"] or ()
+    hops = {name: values.chain(links, fallback) for name, links in chains.items()}
+    targets = tuple(Target(name=name, hop=hop) for name, hop in hops.items() if hop)
     _refuse_conflicts(values, endpoint)
     values.check()
     for target in targets:
@@ -121,17 +123,11 @@ def _said(kind: type[Config] | type[Client], values: Values) -> dict[str, Any]:
 
 
 def _no_target(name: str | None, remedy: str) -> ConfigError:
-    told = Problem(setting="--target", value=name, source="flag --target", wrong="no such target", remedy=remedy)
-    return ConfigError([told])
+    source, wrong = "flag --target", "no such target"
+    return ConfigError([Problem(setting="--target", value=name, source=source, wrong=wrong, remedy=remedy)])
 
 
-def _is_by_profiles(values: Values) -> bool:
-    profiles, target = values.origins["SIDECAR_PROFILES"], values.origins["SIDECAR_TARGET_ROLE_ARN"]
-    # AWS_PROFILE says what to do only where nothing of ours does.
-    return bool(profiles.by) and not (profiles.by == "AWS_PROFILE" and target.by)
-
-
-def _by_profiles(values: Values, environ: Mapping[str, str]) -> _Found:
+def _by_profiles(values: Values, environ: Mapping[str, str]) -> tuple[Chains, str]:
     for setting in SETTINGS:
         origin = values.origins[setting.name]
         if not origin.by or setting.hop in ("", "region"):
@@ -142,33 +138,29 @@ def _by_profiles(values: Values, environ: Mapping[str, str]) -> _Found:
             values.refuse(origin, "profiles are in use as well, and a profile says this for itself", remedy)
         else:  # given by a webhook to every container of the pod
             values.warnings.append(f"{origin.by} is ignored: the targets come from profiles")
-    targets, endpoint = profiles.targets(values, values["SIDECAR_PROFILES"] or (), environ)
+    chains, endpoint = profiles.chains(values, values["SIDECAR_PROFILES"] or (), environ)
     if endpoint and not values.origins["AWS_ENDPOINT_URL_STS"].by:
         values.warnings.append(f"{endpoint} is ignored: say it in AWS_ENDPOINT_URL_STS")
-    return targets, endpoint
+    return chains, endpoint
 
 
-def _by_settings(values: Values) -> _Found:
+def _by_settings(values: Values) -> Chains:
     said, target = values.origins, values.origins["SIDECAR_TARGET_ROLE_ARN"]
     first = {each.hop: said[each.name] for each in SETTINGS if each.name in _FIRST or each.hop in _EVERY}
     last = {each.hop: said[each.name] for each in SETTINGS if each.hop and each.name not in _FIRST}
-    links: tuple[Link, ...] = (last, first)
-    if target.text == DIRECT:
-        links = ({**last, **first, "duration": last["duration"]},)
-        if first["duration"].by:
-            wrong = "SIDECAR_SOURCE_DURATION is ignored: the direct chain has one hop, see SIDECAR_DURATION"
-            values.warnings.append(wrong)
     if not target.by:
-        wrong = "no target: nothing says whose credentials to serve"
-        values.refuse(target, wrong, _TARGET_REMEDY)
+        values.refuse(target, "no target: nothing says whose credentials to serve", _TARGET_REMEDY)
     elif not first["role"].by:
         wrong = "the role of hop 1 is not set: nothing can be assumed with the projected token"
         values.refuse(first["role"], wrong, "Set it to the role that trusts the cluster's OIDC provider.")
-    hop = values.chain(links, values["SIDECAR_STS_FALLBACK_REGIONS"] or ())
-    return (Target(name=DEFAULT_TARGET, hop=hop),) if hop else (), None
+    if target.text != DIRECT:
+        return {DEFAULT_TARGET: [last, first]}
+    if first["duration"].by:
+        values.warnings.append("SIDECAR_SOURCE_DURATION is ignored: the direct chain's one hop has SIDECAR_DURATION")
+    return {DEFAULT_TARGET: [{**last, **first, "duration": last["duration"]}]}
 
 
-def _refuse_conflicts(values: Values, endpoint: str | None) -> None:
+def _refuse_conflicts(values: Values, endpoint: str) -> None:
     fallback, token = values.origins["SIDECAR_STS_FALLBACK_REGIONS"], values.origins["SIDECAR_AUTHORIZATION_TOKEN"]
     if fallback.by and (place := values.origins["AWS_ENDPOINT_URL_STS"].by or endpoint):
         values.refuse(fallback, f"{place} sends all regions' calls to one endpoint", "Unset one of the two.")

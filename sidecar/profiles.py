@@ -12,9 +12,8 @@ from pathlib import Path
 from string import Template
 from typing import Any, NoReturn
 
-from sidecar.model import Target
 from sidecar.rules import PARAMETERS, Illegal
-from sidecar.values import Origin, Values
+from sidecar.values import Chains, Origin, Values
 
 _TOKEN_FILE, _SOURCE = "web_identity_token_file", "source_profile"
 _FORMS = dict(PARAMETERS.values())
@@ -32,23 +31,19 @@ _OTHERWISE = f"Take it out, or ask for another profile; a chain has {_SOURCE} or
 Complaints = Iterator[tuple[Origin, str, str]]
 
 
-def targets(values: Values, names: Sequence[str], environ: Mapping[str, str]) -> tuple[tuple[Target, ...], str | None]:
-    """A target for each of `names`, and which entry gives one of them an STS endpoint of its own, if any does.
+def chains(values: Values, names: Sequence[str], environ: Mapping[str, str]) -> tuple[Chains, str]:
+    """The links to each of `names`, itself first, and which entry gives one of them its own STS endpoint, if any does.
 
-    What `values` say of files and regions is looked at, with `~` and `$NAME` replaced from `environ`.
+    The files are those that `values` name, with `~` and `$NAME` replaced from `environ`; AWS_REGION outranks theirs.
     """
     book = _read(values, environ)
     if book is None:
-        return (), None
+        return {}, ""
     asked, region = values.origins["SIDECAR_PROFILES"], values.origins["AWS_REGION"]
-    outranking = {"region": region} if region.by else {}
-    found = []
-    for name in names:
-        line = book.line(name, replace(asked, text=name))
-        links = [{**profile.link(), **outranking} for profile in line]
-        if hop := values.chain(links, values["SIDECAR_STS_FALLBACK_REGIONS"] or ()):
-            found.append(Target(name=name, hop=hop))
-    return tuple(found), next((where for name in names if (where := book.endpoint(name))), None)
+    said = {"region": region} if region.by else {}
+    lines = {name: book.line(name, replace(asked, text=name)) for name in names}
+    links = {name: [{**profile.link(), **said} for profile in line] for name, line in lines.items()}
+    return links, next(filter(None, map(book.endpoint, names)), "")
 
 
 def expand(path: str, environ: Mapping[str, str]) -> str:
@@ -143,11 +138,11 @@ class _Book:
             return f"Did you mean {near}?"
         return f"{self.paths[0]} has {', '.join(known) or 'no profiles'}."
 
-    def endpoint(self, name: str) -> str | None:
+    def endpoint(self, name: str) -> str:
         """Which entry gives the profile an STS endpoint of its own, if one does."""
         keys = profile.keys if (profile := self.profile(name)) else {}
         service = self.sections["services"].get(str(keys.get("services")), {}).get("sts", {})
-        return f"endpoint_url of profile {name}" if "endpoint_url" in {*keys, *service} else None
+        return f"endpoint_url of profile {name}" if "endpoint_url" in {*keys, *service} else ""
 
 
 def _read(values: Values, environ: Mapping[str, str]) -> _Book | None:

@@ -80,6 +80,8 @@ class Origin:
 
 # What is said of one hop, by its field, and of the region in which it is asked for.
 Link = Mapping[str, Origin]
+# The links of each target's chain by its name, the last hop's first.
+Chains = Mapping[str, Sequence[Link]]
 
 
 class Values:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sidecar.errors import Problem
 from sidecar.model import Hop, Target
-from sidecar.profiles import expand, targets
+from sidecar.profiles import chains, expand
 from sidecar.settings import SETTINGS
 from sidecar.values import Values
 from tests.builders import REGION, ROLE_A, ROLE_B, TOKEN_FILE, chain, hop
@@ -30,7 +30,7 @@ class Chains:
     """What was read."""
 
     targets: tuple[Target, ...]
-    endpoint: str | None
+    endpoint: str
     problems: tuple[Problem, ...]
 
 
@@ -54,8 +54,10 @@ def read(tmp_path: Path) -> Read:
         files = {"AWS_CONFIG_FILE": "~/config", "AWS_SHARED_CREDENTIALS_FILE": credentials_file}
         given = {**files, "SIDECAR_PROFILES": ",".join(names), "AWS_REGION": region or ""}
         values = Values(SETTINGS, {}, given)
-        found, endpoint = targets(values, names, {"HOME": str(tmp_path)})
-        return Chains(targets=found, endpoint=endpoint, problems=tuple(values.problems))
+        found, endpoint = chains(values, names, {"HOME": str(tmp_path)})
+        hops = {name: values.chain(links, ()) for name, links in found.items()}
+        served = tuple(Target(name=name, hop=hop) for name, hop in hops.items() if hop)
+        return Chains(targets=served, endpoint=endpoint, problems=tuple(values.problems))
 
     return read
 
@@ -271,10 +273,10 @@ def test_all_problems_come_at_once_and_each_once(read: Read) -> None:
     text = A.replace(ROLE_A, "role-a") + B.replace(ROLE_B, "role-b") + "duration_seconds = 1\n"
     found = read(text + B.replace("profile b", "profile c"), "b", "c", "d")
     assert [(problem.setting, problem.source[-1:]) for problem in found.problems] == [
+        ("SIDECAR_PROFILES", "t"),
         ("role_arn", "b"),
         ("duration_seconds", "b"),
         ("role_arn", "a"),
-        ("SIDECAR_PROFILES", "t"),
     ]
 
 
@@ -332,13 +334,13 @@ def test_paths_are_expanded_from_the_environment_that_is_given() -> None:
 @pytest.mark.parametrize(
     ("text", "endpoint"),
     [
-        (A, None),
+        (A, ""),
         (A + "endpoint_url = https://x\n", "endpoint_url of profile a"),
         (A + "services = vpc\n[services vpc]\nsts =\n  endpoint_url = https://x\n", "endpoint_url of profile a"),
-        (A + "services = vpc\n[services vpc]\ns3 =\n  endpoint_url = https://x\n", None),
+        (A + "services = vpc\n[services vpc]\ns3 =\n  endpoint_url = https://x\n", ""),
     ],
 )
-def test_a_profiles_own_sts_endpoint_is_noticed(read: Read, text: str, endpoint: str | None) -> None:
+def test_a_profiles_own_sts_endpoint_is_noticed(read: Read, text: str, endpoint: str) -> None:
     assert read(text, "a").endpoint == endpoint
 
 
