@@ -7,7 +7,6 @@ import logging
 import os
 import pty
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,17 +17,6 @@ from sidecar.emulator import Fault
 from tests.harness import Life, in_virtual_time
 
 pytestmark = pytest.mark.usefixtures("_logging")
-
-
-@pytest.fixture
-def _logging() -> Iterator[None]:
-    """The process's log as it was, afterwards: the daemon sets it up for itself."""
-    root, ours = logging.getLogger(), logging.getLogger("sidecar")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
 
 
 def written(capfd: pytest.CaptureFixture[str]) -> list[dict[str, object]]:

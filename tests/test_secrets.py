@@ -6,12 +6,10 @@ import ast
 import asyncio
 import base64
 import json
-import logging
 import signal
 import sys
 import traceback
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
@@ -48,17 +46,6 @@ def test_the_search_finds_what_is_planted(leak: object) -> None:
     assert callable(leak)
     assert leaks(f"a line with {leak(secret)} in it", [secret])
     assert not leaks("a line with nothing in it", [secret])
-
-
-@pytest.fixture
-def _logging() -> Iterator[None]:
-    """The process's log as it was, afterwards: the daemon sets it up for itself."""
-    root, ours = logging.getLogger(), logging.getLogger("sidecar")
-    before = root.handlers[:], root.level, ours.level
-    yield
-    root.handlers[:] = before[0]
-    root.setLevel(before[1])
-    ours.setLevel(before[2])
 
 
 @pytest.mark.usefixtures("_logging")
