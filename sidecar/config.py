@@ -24,10 +24,6 @@ _COMFORTABLE = 2_700
 
 # What says how hop 1 alone is made; the other settings of a hop are of the last one, and these two of both.
 _FIRST, _EVERY = {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "SIDECAR_SOURCE_DURATION"}, {"session_name", "region"}
-_TARGET_REMEDY = (
-    "Set it to the role to serve (AWS_ROLE_ARN is then the role before it), or to `direct` to serve AWS_ROLE_ARN's own;"
-    " or set SIDECAR_PROFILES to profiles of an AWS config file."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,7 +145,8 @@ def _by_settings(values: Values) -> Chains:
     first = {each.hop: said[each.name] for each in SETTINGS if each.name in _FIRST or each.hop in _EVERY}
     last = {each.hop: said[each.name] for each in SETTINGS if each.hop and each.name not in _FIRST}
     if not target.by:
-        values.refuse(target, "no target: nothing says whose credentials to serve", _TARGET_REMEDY)
+        remedy = "Set it to the role to serve, or to `direct` to serve AWS_ROLE_ARN itself; or set SIDECAR_PROFILES."
+        values.refuse(target, "no target: nothing says whose credentials to serve", remedy)
     elif not first["role"].by:
         wrong = "the role of hop 1 is not set: nothing can be assumed with the projected token"
         values.refuse(first["role"], wrong, "Set it to the role that trusts the cluster's OIDC provider.")

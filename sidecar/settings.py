@@ -10,10 +10,9 @@ from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 
-from sidecar import rules
 from sidecar.authorization import TOKEN
 from sidecar.model import Secret
-from sidecar.rules import PARAMETERS, Form, Illegal, Items
+from sidecar.rules import PARAMETERS, Form, Illegal, Items, regions
 from sidecar.values import Setting
 
 # Name, or ours and AWS's; default; what it says of a hop; meaning. A line without bars opens a group.
@@ -113,7 +112,7 @@ _USABLE = "Give at least 16 of [A-Za-z0-9._~-], or leave it out for 256 random b
 # The forms of what says nothing of a hop; what is not here is any text.
 FORMS: Mapping[str, Callable[[str], Any]] = {
     "SIDECAR_PROFILES": Items(_PROFILE, "profile", name=str),
-    "SIDECAR_STS_FALLBACK_REGIONS": rules.regions,
+    "SIDECAR_STS_FALLBACK_REGIONS": regions,
     "SIDECAR_LISTEN": Form(".*", _LOOPBACK, "Write 127.0.0.1 and a port, or [::1] and a port.", address, _is_loopback),
     "SIDECAR_AUTHORIZATION": one_of(*Authorization, make=Authorization),
     "SIDECAR_AUTHORIZATION_TOKEN": Form(TOKEN.pattern, _UNUSABLE, _USABLE, Secret),

@@ -8,7 +8,7 @@ errors, so that a slip of the pen does not pass for a default.
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from sidecar.errors import ConfigError, Problem
 from sidecar.model import Hop
@@ -98,12 +98,7 @@ class Values:
     def get(self, origin: Origin) -> Any:
         """The value; None where it is unset or not legal, and then that is a problem."""
         try:
-            if origin.text is None:
-                return None
-            if origin.text.startswith("tcp://") and origin.name.startswith(PREFIX):
-                remedy = "Set enableServiceLinks: false on the pod, or rename the Service."
-                raise Illegal("kubelet injected this for a Service whose name begins with sidecar", remedy)
-            return origin.parse(origin.text)
+            return None if origin.text is None else origin.parse(origin.text)
         except Illegal as illegal:
             self.refuse(origin, illegal.wrong, illegal.remedy)
 
@@ -170,4 +165,10 @@ def _origin(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, st
     )
     said = ((text.strip(), by, source) for text, by, source in ways if text and text.strip())
     text, by, source = next(said, (None, "", "nowhere"))
-    return Origin(name=setting.name, text=text, by=by, source=source, parse=setting.parse, is_secret=setting.is_secret)
+    parse = _link if text and text.startswith("tcp://") and by.startswith(PREFIX) else setting.parse
+    return Origin(name=setting.name, text=text, by=by, source=source, parse=parse, is_secret=setting.is_secret)
+
+
+def _link(_: str) -> NoReturn:
+    remedy = "Set enableServiceLinks: false on the pod, or rename the Service."
+    raise Illegal("kubelet injected this for a Service whose name begins with sidecar", remedy)
