@@ -21,7 +21,7 @@ from sidecar.config import Authorization, Config
 from sidecar.endpoint import Endpoint
 from sidecar.errors import ConfigError, WalkError
 from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, Stopping
-from sidecar.http import Limits, Server
+from sidecar.http import Handler, Limits, Server
 from sidecar.ledger import Ledger, Reading, trouble
 from sidecar.metrics import Metrics
 from sidecar.model import Outside, Secret, Session
@@ -95,7 +95,7 @@ class Daemon:
         self.refresher = Refresher(
             config.targets, sts, outside, ledger=ledger, publish=self._publish, observe=self._observe
         )
-        self._endpoint = Endpoint(config.targets, tokens=self._tokens(), clock=outside.clock, meter=self.metrics)
+        self._endpoint = Endpoint(config.targets, self._tokens(), outside.clock, self.metrics)
         self._status = Status(config.targets, __version__, self._look, self.metrics.render)
         self._publish(ledger)
 
@@ -135,9 +135,11 @@ class Daemon:
 
     def caught(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """What the event loop caught: a bug, reported by type and place."""
-        error = context.get("exception")
-        where = log.whereabouts(error) if isinstance(error, BaseException) else str(context.get("message", ""))
-        self._observe(HandlerFailed(face="event loop", error=type(error).__name__, where=where))
+        self._failed("event loop", context.get("exception") or RuntimeError(context.get("message", "")))
+
+    def _failed(self, face: str, error: BaseException) -> None:
+        where = log.whereabouts(error).partition(" at ")[2]
+        self._observe(HandlerFailed(face=face, error=type(error).__name__, where=where))
 
     def _observe(self, event: Event) -> None:
         self._log(event)
@@ -181,9 +183,9 @@ class Daemon:
             credentials[0].close()
             raise
 
-    def _server(self, face: str, handler: Any, connections: int, refused: Callable[[str], None]) -> Server:
+    def _server(self, face: str, handler: Handler, connections: int, refused: Callable[[str], None]) -> Server:
         limits = Limits(connections=connections)
-        return Server(handler, face=face, limits=limits, refused=refused, observe=self._observe)
+        return Server(handler, limits, refused=refused, failed=lambda error: self._failed(face, error))
 
 
 def _blame(config: Config, setting: str) -> dict[str, str]:

@@ -4,13 +4,12 @@ A request is answered from memory: it never causes, awaits or cancels a call to 
 The only wait is for the very first outcome of a target that nothing is known of yet.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Protocol
 
-from sidecar.contract import Answer, Door, Entry, Refusal, Request, answer, entry, path, refuse
+from sidecar.contract import Answer, Door, Refusal, Request, answer, entry, path, refuse
 from sidecar.ledger import Ledger
 from sidecar.model import Secret, Target
 
@@ -37,23 +36,15 @@ class Endpoint:
     the sidecar's own clock.
     """
 
+    patience = PATIENCE
+
     def __init__(
-        self,
-        targets: Sequence[Target],
-        *,
-        tokens: Mapping[str, Secret] | None,
-        clock: Callable[[], float],
-        meter: Meter,
-        patience: float = PATIENCE,
+        self, targets: Sequence[Target], tokens: Mapping[str, Secret] | None, clock: Callable[[], float], meter: Meter
     ) -> None:
-        self._targets = tuple(targets)
+        self._targets, self._clock, self._meter = tuple(targets), clock, meter
         doors = {t.name: Door(target=t.name, token=tokens[t.name] if tokens else None) for t in targets}
         self._doors = {f"{PATH}/{name}": door for name, door in doors.items()} | {PATH: doors[targets[0].name]}
-        self._clock = clock
-        self._meter = meter
-        self._patience = patience
         self._news = asyncio.Event()
-        self._entries: Mapping[str, Entry] = {}
         self.publish(Ledger())
 
     def publish(self, ledger: Ledger) -> None:
@@ -67,29 +58,23 @@ class Endpoint:
         began = self._clock()
         door = self._doors.get(request.target) or self._doors.get(path(request.target))
         refusal = refuse(request, door)
-        if refusal is not None or door is None:
-            return self._refused(refusal or Refusal.PATH)
+        if refusal or not door:
+            refusal = refusal or Refusal.PATH
+            self._meter.refused(refusal)
+            return refusal.answer
         if self._entries[door.target].waits:
             return self._awaited(door.target, began)
         return self._answered(door.target, began)
 
-    def _refused(self, refusal: Refusal) -> Answer:
-        self._meter.refused(refusal)
-        return refusal.answer
-
     def _answered(self, target: str, began: float) -> Answer:
-        now = self._clock()
-        entry = self._entries[target]
+        now, entry = self._clock(), self._entries[target]
         given = answer(entry, now)
-        lifetime = entry.expiration - now if given.status == 200 else None
-        self._meter.answered(target, given.status, now - began, lifetime)
+        self._meter.answered(target, given.status, now - began, entry.expiration - now if given.status == 200 else None)
         return given
 
     async def _awaited(self, target: str, began: float) -> Answer:
-        try:
-            async with asyncio.timeout(self._patience):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.patience):
                 while self._entries[target].waits:
                     await self._news.wait()
-        except TimeoutError:
-            pass
         return self._answered(target, began)

@@ -10,7 +10,7 @@ aiohttp's parser reads one head at a time. Its server is not used: that makes a 
 as text and logs them with a traceback. A head is everything that is read: a request that announces a body is answered
 and its connection closed, after the bytes under way are dropped, so that no reset overtakes the answer.
 
-The server does not know what is served, and logs nothing: refusals are counted, a handler's exception is one event.
+The server does not know what is served, and logs nothing: it tells of refusals and of a handler's exceptions.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import traceback
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum
 from math import inf
 
 from aiohttp.base_protocol import BaseProtocol
@@ -30,7 +29,6 @@ from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import EMPTY_PAYLOAD
 
 from sidecar.contract import BROKEN, Answer, Refusal, Request
-from sidecar.events import HandlerFailed, Observe
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
@@ -64,53 +62,38 @@ class Limits:
     answer: float = 5.0
 
 
-class State(Enum):
-    """Where a connection stands."""
-
-    IDLE = auto()
-    HEAD = auto()
-    ANSWERING = auto()
-    WRITING = auto()
-    LINGERING = auto()
+# Where a connection stands.
+State = Enum("State", ["IDLE", "HEAD", "ANSWERING", "WRITING", "LINGERING"])
 
 
 class Server:
     """Answers requests on listening sockets with `handler`, which must not block and answers within the limits.
 
-    `face` names the server in events, `refused` counts a reason; `parser` is aiohttp's, in C or in Python.
+    `refused` is told the reason of every refusal, `failed` what a handler raised: a bug. It is made in its event loop.
     """
 
+    # aiohttp's, in C where it was built.
+    parser: type[HttpRequestParser] = HttpRequestParser
+
     def __init__(
-        self,
-        handler: Handler,
-        *,
-        face: str,
-        limits: Limits,
-        refused: Callable[[str], None],
-        observe: Observe,
-        parser: type[HttpRequestParser] = HttpRequestParser,
+        self, handler: Handler, limits: Limits, *, refused: Callable[[str], None], failed: Callable[[Exception], None]
     ) -> None:
-        self.handler = handler
-        self.parser = parser
-        self.limits = limits
-        self.refused = refused
+        self.handler, self.limits, self.refused, self.failed = handler, limits, refused, failed
+        self.loop = asyncio.get_running_loop()
         # One buffer for all: what arrives is copied out of it before anything else is read.
         self.buffer = memoryview(bytearray(HEAD))
         self.is_closing = False
         self.connections: set[_Connection] = set()
-        self._face = face
-        self._observe = observe
         self._listeners: list[asyncio.Server] = []
         self._sweeping: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Accept connections on `sockets`, which now belong to the server."""
-        loop = asyncio.get_running_loop()
         for sock in sockets:
             # Inherited by every connection: an answer does not wait for the acknowledgement of the one before.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listener = await loop.create_server(lambda: _Connection(self, loop), sock=sock, backlog=BACKLOG)
+            listener = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
             self._listeners.append(listener)
 
     async def close(self) -> None:
@@ -119,36 +102,26 @@ class Server:
         for connection in tuple(self.connections):
             connection.retire()
         try:
-            if self.connections:
-                async with asyncio.timeout(self.limits.answer):
+            async with asyncio.timeout(self.limits.answer):
+                if self.connections:
                     await self._empty.wait()
         except TimeoutError:
             pass
         finally:
-            await self._close()
-
-    async def _close(self) -> None:
-        if self._sweeping is not None:
-            self._sweeping.cancel()
-        for listener in self._listeners:
-            listener.close()
-        for connection in tuple(self.connections):
-            connection.abort()
-        for listener in self._listeners:
-            await listener.wait_closed()
-
-    def failed(self, error: Exception) -> Answer:
-        """Report a bug in the handler: where it happened, never a value."""
-        *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-        where = f"{frame.f_code.co_filename}:{line} {frame.f_code.co_qualname}"
-        self._observe(HandlerFailed(face=self._face, error=type(error).__name__, where=where))
-        return BROKEN
+            if self._sweeping:
+                self._sweeping.cancel()
+            for listener in self._listeners:
+                listener.close()
+            for connection in tuple(self.connections):
+                connection.abort()
+            for listener in self._listeners:
+                await listener.wait_closed()
 
     def made(self, connection: _Connection) -> int:
         """Watch over a new connection; how many others there are."""
         self.connections.add(connection)
         if self._sweeping is None:
-            self._sweep(asyncio.get_running_loop())
+            self._sweep()
         return len(self.connections) - 1
 
     def lost(self, connection: _Connection) -> None:
@@ -157,34 +130,28 @@ class Server:
         if self.is_closing and not self.connections:
             self._empty.set()
 
-    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _sweep(self) -> None:
         """One timer for all deadlines, while there are any: a request sets a number, not a timer of its own."""
-        self._sweeping = None
-        now = loop.time()
+        self._sweeping, now = None, self.loop.time()
         for connection in tuple(self.connections):
             if now >= connection.deadline:
                 connection.expire()
         if self.connections:
             tick = min(self.limits.head, self.limits.idle, self.limits.answer, LINGER) / 4
-            self._sweeping = loop.call_later(tick, self._sweep, loop)
+            self._sweeping = self.loop.call_later(tick, self._sweep)
 
 
 class _Connection(asyncio.BufferedProtocol):
-    __slots__ = ("_loop", "_parser", "_received", "_server", "_spare", "_state", "_task", "_transport", "deadline")
+    __slots__ = ("_parser", "_received", "_server", "_spare", "_state", "_task", "_transport", "deadline")
 
     _transport: asyncio.Transport
 
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        self.deadline = inf
-        self._server = server
-        self._loop = loop
-        self._parser = server.parser(
-            BaseProtocol(loop), loop, HEAD, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES
-        )
-        self._state = State.IDLE
-        self._received = b""
-        self._spare = DREGS
+    def __init__(self, server: Server) -> None:
+        make, loop = server.parser, server.loop
+        self._parser = make(BaseProtocol(loop), loop, HEAD, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES)
+        self._server, self._state, self._received, self._spare = server, State.IDLE, b"", DREGS
         self._task: asyncio.Task[None] | None = None
+        self.deadline = inf
 
     # What the event loop tells
 
@@ -249,7 +216,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _enter(self, state: State, seconds: float) -> None:
         self._state = state
-        self.deadline = self._loop.time() + seconds
+        self.deadline = self._server.loop.time() + seconds
 
     def _advance(self, seen: int = 0) -> None:
         """Answer every complete head; `seen` bytes of the first have been searched before."""
@@ -276,29 +243,31 @@ class _Connection(asyncio.BufferedProtocol):
             request, is_last = _parsed(self._parser, head)
         except ValueError:
             return self._refuse(Refusal.OVERSIZED if head.count(b"\n") > LINES else Refusal.MALFORMED)
-        is_last = is_last or self._server.is_closing
-        self._enter(State.IDLE, self._server.limits.idle)
         try:
             answer = self._server.handler(request)
         except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
-            answer = self._server.failed(error)
+            answer = self._broken(error)
         if isinstance(answer, Answer):
+            self._enter(State.IDLE, self._server.limits.idle)
             self._send(answer, request.method, is_last)
         else:
             self._enter(State.ANSWERING, self._server.limits.answer)
             self._transport.pause_reading()
-            self._task = self._loop.create_task(self._await(answer, request.method, is_last))
+            self._task = self._server.loop.create_task(self._await(answer, request.method, is_last))
 
     async def _await(self, pending: Awaitable[Answer], method: str, is_last: bool) -> None:
         try:
             answer = await pending
         except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
-            answer = self._server.failed(error)
-        self._task = None
-        self._state = State.IDLE
-        self._send(answer, method, is_last or self._server.is_closing)
+            answer = self._broken(error)
+        self._task, self._state = None, State.IDLE
+        self._send(answer, method, is_last)
         if self._state is State.IDLE:
             self._proceed()
+
+    def _broken(self, error: Exception) -> Answer:
+        self._server.failed(error)
+        return BROKEN
 
     def _proceed(self) -> None:
         """An answer is out: the next request."""
@@ -309,6 +278,7 @@ class _Connection(asyncio.BufferedProtocol):
             self.retire()
 
     def _send(self, answer: Answer, method: str, is_last: bool) -> None:
+        is_last = is_last or self._server.is_closing
         end = _CLOSE if is_last else b"\r\n"
         self._transport.write(answer.fields + end + (b"" if method == "HEAD" else answer.body))
         if is_last:
@@ -339,8 +309,5 @@ def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, bool]:
         raise ValueError("version")
     # HTTP/1.0 has no agreed way to keep a connection.
     is_last = message.should_close or message.upgrade or payload is not EMPTY_PAYLOAD or message.version < (1, 1)
-    headers: dict[str, str] = {}
-    for spelled, value in message.headers.items():
-        name = spelled.lower()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    headers = {name.lower(): ", ".join(message.headers.getall(name)) for name in message.headers}
     return Request(method=message.method, target=message.path, headers=headers), is_last

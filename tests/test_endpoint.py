@@ -75,7 +75,8 @@ async def room(
     ledger: Ledger | None = None, *, tokens: dict[str, Secret] | None = TOKENS, patience: float = 0.1, head: float = 5.0
 ) -> AsyncIterator[Room]:
     clock, counts = Clock(), Counts()
-    endpoint = Endpoint([FIRST, SECOND], tokens=tokens, clock=clock, meter=counts, patience=patience)
+    endpoint = Endpoint([FIRST, SECOND], tokens, clock, counts)
+    endpoint.patience = patience
     if ledger is not None:
         endpoint.publish(ledger)
     async with serving(endpoint.handle, Limits(connections=CONNECTIONS, head=head)) as served:
@@ -285,7 +286,7 @@ async def test_d7_a_client_that_hangs_up_disturbs_neither_the_others_nor_the_ser
             await r.waiting(2)
         r.endpoint.publish(walked())
         assert (await stays).status == 200
-        assert r.served.events == []
+        assert r.served.failures == []
 
 
 async def test_d6_readers_are_served_while_the_next_session_is_awaited() -> None:
@@ -345,7 +346,7 @@ async def test_d32_no_request_writes_a_log_line(caplog: pytest.LogCaptureFixture
         for raw in (last("/v1/credentials", AUTHORIZED), last(), last("/nowhere"), b"\x00\r\n\r\n"):
             await exchange(r.port, raw)
         assert logged(caplog) == []
-        assert r.served.events == []
+        assert r.served.failures == []
 
 
 async def test_r23_a_kept_connection_is_served_until_the_server_has_closed() -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from aiohttp.http_parser import HttpRequestParser
 
-from sidecar.events import Event
 from sidecar.http import Handler, Limits, Server
 
 # Beyond this a test calls it a hang; every deadline under test is far shorter.
@@ -145,7 +144,7 @@ class Served:
     server: Watched
     port: int
     refused: list[str] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
+    failures: list[Exception] = field(default_factory=list)
 
 
 @asynccontextmanager
@@ -157,14 +156,14 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """A server on loopback with `handler`, closed at the end."""
     refused: list[str] = []
-    events: list[Event] = []
-    limits = limits or Limits(connections=64)
-    server = Watched(handler, face="test", limits=limits, refused=refused.append, observe=events.append, parser=parser)
+    failures: list[Exception] = []
+    server = Watched(handler, limits or Limits(connections=64), refused=refused.append, failed=failures.append)
+    server.parser = parser
     server.gone = asyncio.Event()
     listening = list(sockets) or [socket.create_server(("127.0.0.1", 0))]
     await server.start(listening)
     port = listening[0].getsockname()[1]
     try:
-        yield Served(server=server, port=port, refused=refused, events=events)
+        yield Served(server=server, port=port, refused=refused, failures=failures)
     finally:
         await server.close()
