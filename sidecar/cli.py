@@ -77,9 +77,8 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        usage = " ".join(
-            ["%(prog)s [options]", *(f"[{name.upper()}]" for name, _ in command.arguments if name[0] != "-")]
-        )
+        places = [f"[{name.upper()}]" for name, _ in command.arguments if not name.startswith("-")]
+        usage = " ".join(["%(prog)s [options]", *places])
         how: dict[str, Any] = {"usage": usage, "description": command.help, "epilog": EXIT_CODES, "allow_abbrev": False}
         one = commands.add_parser(command.name, help=command.help.split(". ")[0].rstrip("."), **how)
         for name, form in command.arguments:
@@ -87,14 +86,11 @@ def parser() -> argparse.ArgumentParser:
         for title, settings in groupby((each for each in command.settings if each.flag), lambda each: each.group):
             group = one.add_argument_group(title)
             for each in settings:
-                group.add_argument(each.flag, dest=each.name, metavar="VALUE", help=_meaning(each))
+                names = " or ".join(filter(None, (each.name, each.aws)))
+                meaning = f"{each.meaning.replace('`', '')} ({names}{each.default and f'; default {each.default}'})"
+                group.add_argument(each.flag, dest=each.name, metavar="VALUE", help=meaning)
         one.set_defaults(perform=command.perform)
     return whole
-
-
-def _meaning(setting: Setting) -> str:
-    names = " or ".join(filter(None, (setting.name, setting.aws)))
-    return f"{setting.meaning.replace('`', '')} ({names}{setting.default and f'; default {setting.default}'})"
 
 
 def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
