@@ -152,7 +152,7 @@ def _by_settings(values: Values) -> Chains:
         values.refuse(first["role"], wrong, "Set it to the role that trusts the cluster's OIDC provider.")
     if target.text != DIRECT:
         return {DEFAULT_TARGET: [last, first]}
-    if first["duration"].by:
+    if values.get(first["duration"]) and first["duration"].by:
         values.warnings.append("SIDECAR_SOURCE_DURATION is ignored: the direct chain's one hop has SIDECAR_DURATION")
     return {DEFAULT_TARGET: [{**last, **first, "duration": last["duration"]}]}
 

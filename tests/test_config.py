@@ -136,6 +136,12 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         ("900 to 43200 seconds",),
     ),
     (
+        "no seconds before, though direct",
+        {**DIRECT, "SIDECAR_SOURCE_DURATION": "an hour"},
+        "SIDECAR_SOURCE_DURATION",
+        ("'an hour'", "not a whole number of seconds"),
+    ),
+    (
         "session name",
         {**PLAIN, "AWS_ROLE_SESSION_NAME": "system:serviceaccount:payments:ledger"},
         "SIDECAR_SESSION_NAME",
