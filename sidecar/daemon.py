@@ -33,6 +33,8 @@ from sidecar.sts import Sts
 
 # Every SDK of every container of a pod, with a pool each, is far below; the status port is kubelet's and Prometheus's.
 CREDENTIAL_CONNECTIONS, STATUS_CONNECTIONS = 1024, 64
+# Both, what each listener closes at leisure, and a few dozen for STS, the log and Python.
+OPEN_FILES = 2048
 # Seconds from open listeners to the one full collection of garbage: it takes 50 ms, and the first walk comes before.
 SETTLED = 2.0
 
@@ -66,7 +68,7 @@ async def once(config: Config, outside: Outside, name: str | None = None) -> Ses
 
 async def run(config: Config, outside: Outside) -> int:
     """Serves until SIGTERM or SIGINT; answers the exit code. Raises ConfigError where it cannot begin."""
-    _forbid_core_files()
+    _limit_files()
     async with Sts(outside.wall) as sts:
         daemon = Daemon(config, outside, sts, log.subscriber(config.log_level, config.log_format))
         stop = asyncio.Event()
@@ -198,10 +200,18 @@ def _settle() -> None:
     gc.freeze()  # what lives as long as the process is not looked through again
 
 
-def _forbid_core_files() -> None:
-    """A core file would hold every secret. A limit of one byte also stops kernels that pipe cores to a program; zero,
-    which does not, is what remains where the limit may not be raised to it."""
+def _limit_files() -> None:
+    """No core file, which would hold every secret, and room for every connection: many hosts allow 1,024 files.
+
+    A limit of one byte also stops kernels that pipe cores to a program; zero, which does not, is what remains where
+    the limit may not be raised to it.
+    """
     for limit in (1, 0):
         with suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
-            return
+            break
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < OPEN_FILES and soft != resource.RLIM_INFINITY:
+        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -15,6 +15,7 @@ from sidecar.events import HandlerFailed, HopSucceeded, Listening, Started, Stat
 from sidecar.ledger import Ledger
 from tests.builders import ROLE_A, ROLE_B
 from tests.harness import Life, in_virtual_time
+from tests.process import sidecar
 
 
 def demanding(**condition: object) -> Callable[[str], World]:
@@ -95,6 +96,26 @@ async def test_what_the_loop_catches_is_reported_by_type_and_place(tmp_path: Pat
     assert failed.error == "ValueError"
     assert "test_daemon.py" in failed.where
     assert "secret" not in repr(failed)
+
+
+@pytest.mark.parametrize(("hard", "soft"), [(4096, daemon.OPEN_FILES), (512, 512), (256, 256)])
+async def test_d20_there_are_files_for_every_connection_as_far_as_the_host_allows(
+    tmp_path: Path, hard: int, soft: int
+) -> None:
+    settings = {
+        "AWS_REGION": "eu-central-1",
+        "AWS_ROLE_ARN": ROLE_A,
+        "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "token"),
+        "SIDECAR_TARGET_ROLE_ARN": ROLE_B,
+        "SIDECAR_LISTEN": "127.0.0.1:0",
+        "SIDECAR_STATUS_LISTEN": "127.0.0.1:0",
+        "SIDECAR_AUTHORIZATION": "none",
+    }
+    script = f'ulimit -Sn 256 && ulimit -Hn {hard} && exec "$@"'
+    async with sidecar(settings, "sh", "-c", script, "sh") as running:
+        limits = Path(f"/proc/{running.process.pid}/limits").read_text()
+    (row,) = [line.split() for line in limits.splitlines() if line.startswith("Max open files")]
+    assert row[3:5] == [str(soft), str(hard)]
 
 
 @in_virtual_time
