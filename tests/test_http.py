@@ -458,11 +458,12 @@ def _bent(draw: st.DrawFn) -> bytes:
 RAW = st.one_of(st.binary(max_size=200), st.lists(FRAGMENTS, max_size=14).map(b"".join), _bent())
 
 
-@settings(max_examples=25, deadline=None)
-@given(raws=st.lists(st.tuples(RAW, st.booleans()), min_size=8, max_size=8))
+@settings(max_examples=13, deadline=None)
+@given(raws=st.lists(st.tuples(RAW, st.booleans()), min_size=16, max_size=16))
 def test_d20_whatever_is_sent_gets_well_formed_answers_and_a_close(raws: list[tuple[bytes, bool]]) -> None:
     async def send_all() -> list[bytes]:
-        limits = quick(head=0.04, idle=0.04)
+        # Both ends share a loop: it must not stand still for as long between a connection and its first bytes.
+        limits = quick(head=0.25, idle=0.04)
         async with serving(hello, limits) as served:
             sent = (exchange(served.port, raw, is_half_closed=is_half) for raw, is_half in raws)
             found = await asyncio.gather(*sent)
