@@ -3,13 +3,8 @@
 A refused connection is no verdict while the sidecar starts: it is tried again until the deadline.
 """
 
-from __future__ import annotations
-
 import socket
-
-TYPE_CHECKING = False  # as in typing, which is not imported
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from collections.abc import Callable  # which socket has imported
 
 # Seconds between two attempts: the sidecar takes about one to start.
 PAUSE = 0.2
