@@ -18,6 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sidecar.model import Kind
+
 
 class SidecarError(Exception):
     """The root: whatever is not one of these is a bug and crashes."""
@@ -79,6 +81,9 @@ class TokenError(SidecarError):
     `date` is STS's own time in Unix seconds where it was STS that refused the token.
     """
 
+    kind = Kind.TOKEN
+    request_id = None
+
     def __init__(self, reason: TokenTrouble, path: str, detail: str, *, date: float | None = None) -> None:
         super().__init__(reason, path, detail)
         self.reason, self.path, self.detail, self.date = reason, path, detail, date
@@ -99,6 +104,8 @@ class HopError(SidecarError):
     `date` is STS's own time in Unix seconds where it answered at all.
     """
 
+    kind = Kind.UNAVAILABLE
+
     def __init__(self, code: str, *, request_id: str | None = None, date: float | None = None) -> None:
         super().__init__(code, request_id)
         self.code, self.request_id, self.date = code, request_id, date
@@ -110,6 +117,8 @@ class HopError(SidecarError):
 class HopDenied(HopError):
     """STS understood the call and refused it: retrying soon will not help, IAM must change."""
 
+    kind = Kind.DENIED
+
 
 class HopUnavailable(HopError):
     """STS could not be asked, or what it answered cannot be used: another attempt may succeed."""
@@ -117,3 +126,5 @@ class HopUnavailable(HopError):
 
 class SourceGone(HopUnavailable):
     """STS no longer accepts the credentials that signed the call; the hops below must be walked again."""
+
+    kind = Kind.SOURCE_GONE

@@ -109,7 +109,7 @@ class Identity:
         return (self.partition, self.account, self.role_name) == (role.partition, role.account, role.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Credentials:
     """What a hop yields; `expiration` is an instant in aware UTC, in STS's own word."""
 
@@ -119,7 +119,7 @@ class Credentials:
     expiration: datetime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Session:
     """A role session: its credentials and whose they are."""
 

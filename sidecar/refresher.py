@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from sidecar import events as e
-from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
+from sidecar.errors import HopError, HopUnavailable, TokenError, TokenTrouble
 from sidecar.ledger import Ledger, next_call, region, wake
 from sidecar.model import Failure, Hop, Kind, Outside, Phase, Target, Token
 from sidecar.remedies import remedy
@@ -204,11 +204,12 @@ class Refresher:
         self, hop: Hop, targets: tuple[str, ...], sent: float, where: str | None, error: TokenError | HopError
     ) -> None:
         now, before = self._clock(), self.ledger.of(hop).schedule.streak
-        failure = Failure(kind=_kind(hop, where, error), code=error.code, hint=remedy(error.code, hop.position))
+        # Whatever a fallback region says only means that it was of no use.
+        kind = Kind.UNAVAILABLE if error.kind is Kind.DENIED and where != hop.regions[0] else error.kind
+        failure = Failure(kind=kind, code=error.code, hint=remedy(error.code, hop.position))
         self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
         self._publish(self.ledger)
-        request_id = error.request_id if isinstance(error, HopError) else None
-        made = e.Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=request_id)
+        made = e.Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=error.request_id)
         schedule, token = self.ledger.of(hop).schedule, self._readings[_token_file(hop)].token
         claims = token.claims if token and hop.source is None and failure.kind is Kind.DENIED else None
         count, pause, again = schedule.failures, schedule.due - now, before is not None and before.error == failure
@@ -251,16 +252,3 @@ def _checked(hop: Hop, grant: Grant) -> Grant:
     if grant.lifetime < SHORTEST:
         raise HopUnavailable("ShortSession", request_id=grant.request_id)
     return grant
-
-
-def _kind(hop: Hop, where: str | None, error: TokenError | HopError) -> Kind:
-    """The class of the error. Whatever a fallback region says only means that it was of no use."""
-    match error:
-        case TokenError():
-            return Kind.TOKEN
-        case SourceGone():
-            return Kind.SOURCE_GONE
-        case HopDenied() if where == hop.regions[0]:
-            return Kind.DENIED
-        case _:
-            return Kind.UNAVAILABLE

@@ -176,11 +176,8 @@ class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
 def _partition(rules: Mapping[str, Any]) -> dict[str, Any]:
     suffix, dual = rules["outputs"]["dnsSuffix"], rules["outputs"]["dualStackDnsSuffix"]
     plain, fips = "{service}.{region}.{dnsSuffix}", "{service}-fips.{region}.{dnsSuffix}"
-    variants = [
-        {"tags": ["fips"], "hostname": fips, "dnsSuffix": suffix},
-        {"tags": ["dualstack"], "hostname": plain, "dnsSuffix": dual},
-        {"tags": ["dualstack", "fips"], "hostname": fips, "dnsSuffix": dual},
-    ]
+    named = ((["fips"], fips, suffix), (["dualstack"], plain, dual), (["dualstack", "fips"], fips, dual))
+    variants = [{"tags": tags, "hostname": host, "dnsSuffix": end} for tags, host, end in named]
     hosts = {"hostname": plain, "protocols": ["https"], "signatureVersions": ["v4"], "variants": variants}
     taken = {"partition": rules["id"], "dnsSuffix": suffix, "regionRegex": rules["regionRegex"]}
     return {**taken, "defaults": hosts, "regions": {}, "services": {}}
@@ -208,15 +205,8 @@ def _session(answer: Mapping[str, Any]) -> Session:
     key, secret, token = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
     if not (key and secret and token):
         raise ValueError("credentials with an empty part")
-    return Session(
-        credentials=Credentials(
-            access_key_id=key,
-            secret_access_key=Secret(secret),
-            session_token=Secret(token),
-            expiration=given["Expiration"].astimezone(UTC),
-        ),
-        identity=Identity.parse(answer["AssumedRoleUser"]["Arn"]),
-    )
+    credentials = Credentials(key, Secret(secret), Secret(token), given["Expiration"].astimezone(UTC))
+    return Session(credentials, Identity.parse(answer["AssumedRoleUser"]["Arn"]))
 
 
 def _translated(error: ClientError, hop: Hop) -> TokenError | HopError:
