@@ -13,13 +13,13 @@ from hashlib import sha256
 from types import MappingProxyType
 from typing import Any
 
+from sidecar.formats import document
 from sidecar.ledger import Held, Ledger
 from sidecar.model import Credentials, Hop, Identity, Secret, Session, Target
 from sidecar.schedule import Schedule
 
 # Raised when the form changes: another form is foreign, and ignored.
 FORM = 1
-_TEXTS = ("access_key_id", "secret_access_key", "session_token")
 _INSTANTS = ("due", "refreshed", "expiration", "lapse")
 
 
@@ -60,24 +60,15 @@ def digest(hop: Hop) -> str:
 
 
 def _written(schedule: Schedule, session: Session) -> dict[str, Any]:
-    credentials = session.credentials
-    return {
-        **{name: getattr(schedule, name) for name in _INSTANTS},
-        "arn": session.identity.arn,
-        "access_key_id": credentials.access_key_id,
-        "secret_access_key": credentials.secret_access_key.reveal(),
-        "session_token": credentials.session_token.reveal(),
-        "until": credentials.expiration.isoformat(),
-    }
+    return {**{name: getattr(schedule, name) for name in _INSTANTS}, **document(session), "arn": session.identity.arn}
 
 
 def _read(written: Mapping[str, Any]) -> Held:
-    until = datetime.fromisoformat(written["until"])
+    until = datetime.fromisoformat(written["Expiration"])
     if until.tzinfo is None:
         raise ValueError("an expiration without a zone")
-    key_id, secret, token = (str(written[name]) for name in _TEXTS)
-    secrets = {"secret_access_key": Secret(secret), "session_token": Secret(token)}
-    credentials = Credentials(access_key_id=key_id, expiration=until, **secrets)
+    key_id, secret, token = (str(written[name]) for name in ("AccessKeyId", "SecretAccessKey", "Token"))
+    credentials = Credentials(key_id, Secret(secret), Secret(token), until)
     due, refreshed, expiration, lapse = (float(written[name]) for name in _INSTANTS)
     schedule = Schedule(due=due, refreshed=refreshed, expiration=expiration, lapse=lapse)
-    return Held(schedule=schedule, session=Session(credentials=credentials, identity=Identity.parse(written["arn"])))
+    return Held(schedule=schedule, session=Session(credentials, Identity.parse(written["arn"])))

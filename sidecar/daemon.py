@@ -49,14 +49,8 @@ async def once(config: Config, outside: Outside, name: str | None = None) -> Ses
     target = config.target(name)
     level = "warning" if config.log_level == "info" else config.log_level
     async with Sts(outside.wall) as sts:
-        refresher = Refresher(
-            [target],
-            sts,
-            outside,
-            ledger=Ledger(),
-            publish=lambda _: None,
-            observe=log.subscriber(level, config.log_format),
-        )
+        observe = log.subscriber(level, config.log_format)
+        refresher = Refresher([target], sts, outside, ledger=Ledger(), publish=lambda _: None, observe=observe)
         await refresher.settle()
     session, wrong = refresher.ledger.of(target.hop).session, trouble(refresher.ledger, target)
     if session:
@@ -74,12 +68,9 @@ async def run(config: Config, outside: Outside) -> int:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(daemon.caught)
-        for number, handler in (
-            (signal.SIGTERM, stop.set),
-            (signal.SIGINT, stop.set),
-            (signal.SIGHUP, daemon.refresher.ask),
-        ):
-            loop.add_signal_handler(number, handler)
+        loop.add_signal_handler(signal.SIGHUP, daemon.refresher.ask)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
         await daemon.serve(stop)
     return 0
 

@@ -13,12 +13,11 @@ and its connection closed, after the bytes under way are dropped, so that no res
 The server does not know what is served, and logs nothing: it tells of refusals and of a handler's exceptions.
 """
 
-from __future__ import annotations
-
 import asyncio
 import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from math import inf
@@ -66,6 +65,154 @@ class Limits:
 State = Enum("State", ["IDLE", "HEAD", "ANSWERING", "WRITING", "LINGERING"])
 
 
+class _Connection(asyncio.BufferedProtocol):
+    __slots__ = ("_parser", "_received", "_server", "_spare", "_state", "_task", "deadline", "transport")
+
+    transport: asyncio.Transport
+
+    def __init__(self, server: "Server") -> None:
+        make, loop = server.parser, server.loop
+        self._parser = make(BaseProtocol(loop), loop, HEAD, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES)
+        self._server, self._state, self._received, self._spare = server, State.IDLE, b"", DREGS
+        self._task: asyncio.Task[None] | None = None
+        self.deadline = inf
+
+    # What the event loop tells
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        transport.set_write_buffer_limits(high=0)  # hear at once of a reader that does not keep up
+        others = self._server.made(self)
+        # A first request comes with its connection: a silent one is as suspect as a slow one.
+        self._enter(State.HEAD, self._server.limits.head)
+        if others >= self._server.limits.connections:
+            self._refuse(Refusal.CROWDED)
+        if others >= self._server.limits.connections + SPARE:
+            transport.close()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._server.lost(self)
+        if self._task is not None:
+            self._task.cancel()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._state is State.LINGERING:
+            self._spare -= nbytes
+            if self._spare < 0:
+                self.transport.abort()
+            return
+        seen = len(self._received)
+        self._received += self._server.buffer[:nbytes]
+        self._advance(seen)
+
+    def pause_writing(self) -> None:
+        if self._state is not State.LINGERING:
+            self._enter(State.WRITING, self._server.limits.answer)
+            self.transport.pause_reading()
+
+    def resume_writing(self) -> None:
+        if self._state is State.WRITING:
+            self._proceed()
+
+    # What the server tells
+
+    def expire(self) -> None:
+        """The deadline of the state has passed."""
+        if self._state is State.HEAD and self._received:
+            self._refuse(Refusal.SLOW)
+        else:
+            self.transport.abort()
+
+    def retire(self) -> None:
+        """The server closes: at once where nothing is under way, else after the answer."""
+        if self._state is State.IDLE or (self._state is State.HEAD and not self._received):
+            self.transport.close()
+
+    # From one request to the next
+
+    def _enter(self, state: State, seconds: float) -> None:
+        self._state = state
+        self.deadline = self._server.loop.time() + seconds
+
+    def _advance(self, seen: int = 0) -> None:
+        """Answer every complete head; `seen` bytes of the first have been searched before."""
+        while self._received and self._state in (State.IDLE, State.HEAD) and not self.transport.is_closing():
+            end = _END.search(self._received, max(seen - 3, 0))
+            if end is None or end.end() > HEAD:
+                return self._wait()
+            head, self._received, seen = self._received[: end.end()], self._received[end.end() :], 0
+            self._respond(head.lstrip(b"\r\n"))
+
+    def _wait(self) -> None:
+        """A head that is not complete: for as long as it can become one."""
+        if len(self._received) > HEAD or self._received.count(b"\n") > LINES:
+            self._refuse(Refusal.OVERSIZED)
+        elif _FOREIGN.search(self._received):
+            self._refuse(Refusal.MALFORMED)
+        elif self._state is State.IDLE:
+            self._enter(State.HEAD, self._server.limits.head)
+
+    def _respond(self, head: bytes) -> None:
+        if not head:  # an empty line before a request is tolerated
+            return
+        try:
+            request, is_last = _parsed(self._parser, head)
+        except ValueError:
+            return self._refuse(Refusal.OVERSIZED if head.count(b"\n") > LINES else Refusal.MALFORMED)
+        try:
+            answer = self._server.handler(request)
+        except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
+            answer = self._broken(error)
+        if isinstance(answer, Answer):
+            self._enter(State.IDLE, self._server.limits.idle)
+            self._send(answer, request.method, is_last)
+        else:
+            self._enter(State.ANSWERING, self._server.limits.answer)
+            self.transport.pause_reading()
+            self._task = self._server.loop.create_task(self._await(answer, request.method, is_last))
+
+    async def _await(self, pending: Awaitable[Answer], method: str, is_last: bool) -> None:
+        try:
+            answer = await pending
+        except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
+            answer = self._broken(error)
+        self._task, self._state = None, State.IDLE
+        self._send(answer, method, is_last)
+        if self._state is State.IDLE:
+            self._proceed()
+
+    def _broken(self, error: Exception) -> Answer:
+        self._server.failed(error)
+        return BROKEN
+
+    def _proceed(self) -> None:
+        """An answer is out: the next request."""
+        self._enter(State.IDLE, self._server.limits.idle)
+        self.transport.resume_reading()
+        self._advance()
+        if self._server.is_closing:
+            self.retire()
+
+    def _send(self, answer: Answer, method: str, is_last: bool) -> None:
+        is_last = is_last or self._server.is_closing
+        end = _CLOSE if is_last else b"\r\n"
+        self.transport.write(answer.fields + end + (b"" if method == "HEAD" else answer.body))
+        if is_last:
+            self._enter(State.LINGERING, LINGER)
+            self._received = b""
+            if not self.transport.is_closing():
+                self.transport.write_eof()
+                self.transport.resume_reading()
+
+    def _refuse(self, refusal: Refusal) -> None:
+        self._server.refused(refusal)
+        self._send(refusal.answer, "", is_last=True)
+
+
 class Server:
     """Answers requests on listening sockets with `handler`, which must not block and answers within the limits.
 
@@ -101,21 +248,18 @@ class Server:
         self.is_closing = True
         for connection in tuple(self.connections):
             connection.retire()
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self.limits.answer):
                 if self.connections:
                     await self._empty.wait()
-        except TimeoutError:
-            pass
-        finally:
-            if self._sweeping:
-                self._sweeping.cancel()
-            for listener in self._listeners:
-                listener.close()
-            for connection in tuple(self.connections):
-                connection.abort()
-            for listener in self._listeners:
-                await listener.wait_closed()
+        if self._sweeping:
+            self._sweeping.cancel()
+        for listener in self._listeners:
+            listener.close()
+        for connection in tuple(self.connections):
+            connection.transport.abort()
+        for listener in self._listeners:
+            await listener.wait_closed()
 
     def made(self, connection: _Connection) -> int:
         """Watch over a new connection; how many others there are."""
@@ -141,170 +285,12 @@ class Server:
             self._sweeping = self.loop.call_later(tick, self._sweep)
 
 
-class _Connection(asyncio.BufferedProtocol):
-    __slots__ = ("_parser", "_received", "_server", "_spare", "_state", "_task", "_transport", "deadline")
-
-    _transport: asyncio.Transport
-
-    def __init__(self, server: Server) -> None:
-        make, loop = server.parser, server.loop
-        self._parser = make(BaseProtocol(loop), loop, HEAD, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES)
-        self._server, self._state, self._received, self._spare = server, State.IDLE, b"", DREGS
-        self._task: asyncio.Task[None] | None = None
-        self.deadline = inf
-
-    # What the event loop tells
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        transport.set_write_buffer_limits(high=0)  # hear at once of a reader that does not keep up
-        others = self._server.made(self)
-        # A first request comes with its connection: a silent one is as suspect as a slow one.
-        self._enter(State.HEAD, self._server.limits.head)
-        if others >= self._server.limits.connections:
-            self._refuse(Refusal.CROWDED)
-        if others >= self._server.limits.connections + SPARE:
-            transport.close()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        self._server.lost(self)
-        if self._task is not None:
-            self._task.cancel()
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self._server.buffer
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if self._state is State.LINGERING:
-            self._spare -= nbytes
-            if self._spare < 0:
-                self.abort()
-            return
-        seen = len(self._received)
-        self._received += self._server.buffer[:nbytes]
-        self._advance(seen)
-
-    def pause_writing(self) -> None:
-        if self._state is not State.LINGERING:
-            self._enter(State.WRITING, self._server.limits.answer)
-            self._transport.pause_reading()
-
-    def resume_writing(self) -> None:
-        if self._state is State.WRITING:
-            self._proceed()
-
-    # What the server tells
-
-    def expire(self) -> None:
-        """The deadline of the state has passed."""
-        if self._state is State.HEAD and self._received:
-            self._refuse(Refusal.SLOW)
-        else:
-            self.abort()
-
-    def retire(self) -> None:
-        """The server closes: at once where nothing is under way, else after the answer."""
-        if self._state is State.IDLE or (self._state is State.HEAD and not self._received):
-            self._transport.close()
-
-    def abort(self) -> None:
-        """Drop the connection as it is."""
-        self._transport.abort()
-
-    # From one request to the next
-
-    def _enter(self, state: State, seconds: float) -> None:
-        self._state = state
-        self.deadline = self._server.loop.time() + seconds
-
-    def _advance(self, seen: int = 0) -> None:
-        """Answer every complete head; `seen` bytes of the first have been searched before."""
-        while self._received and self._state in (State.IDLE, State.HEAD) and not self._transport.is_closing():
-            end = _END.search(self._received, max(seen - 3, 0))
-            if end is None or end.end() > HEAD:
-                return self._wait()
-            head, self._received, seen = self._received[: end.end()], self._received[end.end() :], 0
-            self._respond(head.lstrip(b"\r\n"))
-
-    def _wait(self) -> None:
-        """A head that is not complete: for as long as it can become one."""
-        if len(self._received) > HEAD or self._received.count(b"\n") > LINES:
-            self._refuse(Refusal.OVERSIZED)
-        elif _FOREIGN.search(self._received):
-            self._refuse(Refusal.MALFORMED)
-        elif self._state is State.IDLE:
-            self._enter(State.HEAD, self._server.limits.head)
-
-    def _respond(self, head: bytes) -> None:
-        if not head:  # an empty line before a request is tolerated
-            return
-        try:
-            request, is_last = _parsed(self._parser, head)
-        except ValueError:
-            return self._refuse(Refusal.OVERSIZED if head.count(b"\n") > LINES else Refusal.MALFORMED)
-        try:
-            answer = self._server.handler(request)
-        except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
-            answer = self._broken(error)
-        if isinstance(answer, Answer):
-            self._enter(State.IDLE, self._server.limits.idle)
-            self._send(answer, request.method, is_last)
-        else:
-            self._enter(State.ANSWERING, self._server.limits.answer)
-            self._transport.pause_reading()
-            self._task = self._server.loop.create_task(self._await(answer, request.method, is_last))
-
-    async def _await(self, pending: Awaitable[Answer], method: str, is_last: bool) -> None:
-        try:
-            answer = await pending
-        except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
-            answer = self._broken(error)
-        self._task, self._state = None, State.IDLE
-        self._send(answer, method, is_last)
-        if self._state is State.IDLE:
-            self._proceed()
-
-    def _broken(self, error: Exception) -> Answer:
-        self._server.failed(error)
-        return BROKEN
-
-    def _proceed(self) -> None:
-        """An answer is out: the next request."""
-        self._enter(State.IDLE, self._server.limits.idle)
-        self._transport.resume_reading()
-        self._advance()
-        if self._server.is_closing:
-            self.retire()
-
-    def _send(self, answer: Answer, method: str, is_last: bool) -> None:
-        is_last = is_last or self._server.is_closing
-        end = _CLOSE if is_last else b"\r\n"
-        self._transport.write(answer.fields + end + (b"" if method == "HEAD" else answer.body))
-        if is_last:
-            self._linger()
-
-    def _refuse(self, refusal: Refusal) -> None:
-        self._server.refused(refusal)
-        self._send(refusal.answer, "", is_last=True)
-
-    def _linger(self) -> None:
-        self._enter(State.LINGERING, LINGER)
-        self._received = b""
-        if not self._transport.is_closing():
-            self._transport.write_eof()
-            self._transport.resume_reading()
-
-
 def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, bool]:
     """The request of one complete head, and whether it is the connection's last; raises ValueError."""
     try:
-        messages, _, _ = parser.feed_data(head)
+        [(message, payload)], _, _ = parser.feed_data(head)
     except HttpProcessingError as error:
         raise ValueError("malformed") from error
-    if len(messages) != 1:
-        raise ValueError("malformed")
-    message, payload = messages[0]
     if message.version not in ((1, 0), (1, 1)):
         raise ValueError("version")
     # HTTP/1.0 has no agreed way to keep a connection.

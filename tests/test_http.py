@@ -73,7 +73,7 @@ async def test_an_answer_does_not_wait_for_the_acknowledgement_of_the_one_before
         writer.write(get())
         await receive(reader)
         (connection,) = served.server.connections
-        sock = connection._transport.get_extra_info("socket")
+        sock = connection.transport.get_extra_info("socket")
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
