@@ -38,10 +38,8 @@ def provide(
     `given` is the first target's value, instead of a random one; `source` says where the directory's setting is from.
     Raises ConfigError with the remedy where a file cannot be written or is not what it should be.
     """
-    wanted = [given, *[None] * (len(targets) - 1)]
-    folders = [os.path.join(directory, name) for name in targets]
-    tokens = [_provided(folder, value, random_token, source) for folder, value in zip(folders, wanted, strict=True)]
-    return dict(zip(targets, tokens, strict=True))
+    wanted = {targets[0]: given}
+    return {name: _provided(os.path.join(directory, name), wanted.get(name), random_token, source) for name in targets}
 
 
 def _provided(folder: str, given: Secret | None, random_token: Callable[[], str], source: str) -> Secret:

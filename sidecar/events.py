@@ -132,7 +132,7 @@ class StateIgnored(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerFailed(Event):
-    """A bug: a request made a handler raise. The client got a 500; `where` is the innermost frame, no values."""
+    """A bug: what `face` names raised; a client got a 500. `where` are the places, innermost first, no values."""
 
     face: str
     error: str

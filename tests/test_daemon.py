@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sidecar import daemon
+from sidecar.contract import BROKEN
 from sidecar.emulator import World, allow, guide_world
 from sidecar.events import HandlerFailed, HopSucceeded, Listening, Started, StateRestored, TokenRead
 from sidecar.ledger import Ledger
@@ -86,16 +87,20 @@ async def test_held_sessions_outlive_the_daemon_and_keep_their_due(tmp_path: Pat
 
 
 @in_virtual_time
-async def test_what_the_loop_catches_is_reported_by_type_and_place(tmp_path: Path) -> None:
+async def test_what_the_loop_and_the_servers_catch_is_reported_by_type_and_place(tmp_path: Path) -> None:
     async with Life(tmp_path) as life:
+        server = life.daemon._server("status", lambda _: BROKEN, 1, lambda _: None)
         try:
             raise ValueError("a secret")
         except ValueError as error:
             life.daemon.caught(asyncio.get_running_loop(), {"exception": error})
-    (failed,) = life.happened(HandlerFailed)
-    assert failed.error == "ValueError"
-    assert "test_daemon.py" in failed.where
-    assert "secret" not in repr(failed)
+            server.failed(error)
+    failed = life.happened(HandlerFailed)
+    assert [each.face for each in failed] == ["event loop", "status"]
+    for each in failed:
+        assert each.error == "ValueError"
+        assert each.where.partition(":")[0] == __file__
+        assert "secret" not in repr(each)
 
 
 @pytest.mark.parametrize(("hard", "soft"), [(4096, daemon.OPEN_FILES), (512, 512), (256, 256)])
