@@ -50,7 +50,7 @@ async def once(config: Config, outside: Outside, name: str | None = None) -> Ses
     level = "warning" if config.log_level == "info" else config.log_level
     async with Sts(outside.wall) as sts:
         observe = log.subscriber(level, config.log_format)
-        refresher = Refresher([target], sts, outside, ledger=Ledger(), publish=lambda _: None, observe=observe)
+        refresher = Refresher([target], sts.assume, outside, ledger=Ledger(), publish=lambda _: None, observe=observe)
         await refresher.settle()
     session, wrong = refresher.ledger.of(target.hop).session, trouble(refresher.ledger, target)
     if session:
@@ -64,7 +64,7 @@ async def run(config: Config, outside: Outside) -> int:
     """Serves until SIGTERM or SIGINT; answers the exit code. Raises ConfigError where it cannot begin."""
     _limit_files()
     async with Sts(outside.wall) as sts:
-        daemon = Daemon(config, outside, sts, log.subscriber(config.log_level, config.log_format))
+        daemon = Daemon(config, outside, sts.assume, log.subscriber(config.log_level, config.log_format))
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(daemon.caught)
@@ -78,7 +78,7 @@ async def run(config: Config, outside: Outside) -> int:
 class Daemon:
     """One process's worth of rooms, wired; `serve` is its life."""
 
-    def __init__(self, config: Config, outside: Outside, sts: Assume, observe: Observe) -> None:
+    def __init__(self, config: Config, outside: Outside, assume: Assume, observe: Observe) -> None:
         self._config, self._outside = config, outside
         self._log = observe
         self._is_stopping = False
@@ -86,7 +86,7 @@ class Daemon:
         self.metrics = Metrics(config.targets, self._look)
         ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()
         self.refresher = Refresher(
-            config.targets, sts, outside, ledger=ledger, publish=self._publish, observe=self._observe
+            config.targets, assume, outside, ledger=ledger, publish=self._publish, observe=self._observe
         )
         self._endpoint = Endpoint(config.targets, self._tokens(), outside.clock, self.metrics)
         self._status = Status(config.targets, __version__, self._look, self.metrics.render)

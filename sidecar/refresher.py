@@ -8,10 +8,9 @@ it. Everything that is decided is decided in `ledger` and `schedule`; here is on
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Protocol
 
 from sidecar import events as e
 from sidecar.errors import HopError, HopUnavailable, TokenError, TokenTrouble
@@ -30,12 +29,8 @@ DEADLINE = 5.0
 SKEW_WARNING, SKEW_CAUSE = 60.0, 240.0
 
 
-class Assume(Protocol):
-    """The port to STS: one call, one grant, or one of our errors."""
-
-    async def assume(self, call: Call) -> Grant:
-        """The session that STS grants for `call`."""
-        ...
+# The port to STS: one call, one grant, or one of our errors.
+Assume = Callable[[Call], Awaitable[Grant]]
 
 
 class Refresher:
@@ -44,7 +39,7 @@ class Refresher:
     def __init__(
         self,
         targets: Sequence[Target],
-        sts: Assume,
+        assume: Assume,
         outside: Outside,
         *,
         ledger: Ledger,
@@ -53,7 +48,7 @@ class Refresher:
         deadline: float = DEADLINE,
     ) -> None:
         self.targets, self.ledger, self.turned = tuple(targets), ledger, outside.clock()
-        self._sts, self._deadline = sts, deadline
+        self._assume, self._deadline = assume, deadline
         self._clock, self._wall, self._chance = outside.clock, outside.wall, outside.chance
         self._publish, self._observe = publish, observe
         self._readings = {path: Reading() for path in sorted({_token_file(t.hop) for t in self.targets})}
@@ -140,7 +135,7 @@ class Refresher:
             call = self._call(hop)
             where = call.region
             async with asyncio.timeout(self._deadline):
-                grant = await self._sts.assume(call)
+                grant = await self._assume(call)
             self._note_date(grant.date, sent)
             grant = _checked(hop, replace(grant, lifetime=sent + grant.lifetime - self._clock()))
         except TimeoutError:
@@ -155,12 +150,10 @@ class Refresher:
         where = region(self.ledger.of(hop).schedule, hop.regions)
         if hop.source is None:
             token = self._token(_token_file(hop))
-            return Call(
-                hop=hop, region=where, session_name=hop.session_name or token.claims.session_name, token=token.value
-            )
+            name = hop.session_name or token.claims.session_name
+            return Call(hop=hop, region=where, session_name=name, token=token.value)
         source = self.ledger.of(hop.source).session
-        if source is None:
-            raise RuntimeError(f"hop {hop.position} was called without a source session")
+        assert source is not None, "a hop is called when its source can sign"
         name = hop.session_name or source.identity.session_name
         return Call(hop=hop, region=where, session_name=name, source=source.credentials)
 
@@ -240,8 +233,7 @@ class Refresher:
 
 def _token_file(hop: Hop) -> str:
     path = hop.chain[0].token_file
-    if path is None:
-        raise ValueError("a chain begins with a token file")
+    assert path is not None, "a chain begins with a token file"
     return path
 
 

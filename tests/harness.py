@@ -205,7 +205,7 @@ class Life:
     async def _start(self, stack: AsyncExitStack) -> None:
         self.config = config.resolve({}, self.environment)
         sts = await stack.enter_async_context(Sts(self.wall))
-        self.daemon = Daemon(self.config, self.outside, _Distant(sts, self), self._note)
+        self.daemon = Daemon(self.config, self.outside, _Distant(sts, self).assume, self._note)
         self.serving = asyncio.create_task(self.daemon.serve(self.stop), name="daemon")
         stack.push_async_callback(self._end)
         await self.until(lambda: len(self._faces) == 2 or self.serving.done())

@@ -81,7 +81,7 @@ async def test_held_sessions_outlive_the_daemon_and_keep_their_due(tmp_path: Pat
     async with Life(tmp_path, settings) as life:
         await life.until(lambda: life.is_served)
         due = life.schedule().due
-        again = daemon.Daemon(life.config, life.outside, life.daemon.refresher._sts, life.events.append)
+        again = daemon.Daemon(life.config, life.outside, life.daemon.refresher._assume, life.events.append)
         assert again.refresher.ledger.of(life.config.target().hop).schedule.due == due
         assert life.happened(StateRestored) == [StateRestored(hops=2, written=2)]
 

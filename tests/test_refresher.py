@@ -69,7 +69,7 @@ class Rig:
         self.events: list[Event] = []
         self.refresher = Refresher(
             served,
-            self.sts,
+            self.sts.assume,
             **{
                 "outside": Outside(
                     clock=lambda: self.now,
@@ -489,12 +489,12 @@ async def test_what_nobody_translated_ends_the_loop_loudly(rig: Rig) -> None:
 
 
 async def test_a_hop_without_a_source_session_is_a_bug(rig: Rig) -> None:
-    with pytest.raises(RuntimeError, match="hop 2 was called without a source session"):
+    with pytest.raises(AssertionError, match="a hop is called when its source can sign"):
         rig.refresher._call(rig.target.hop)
 
 
 def test_a_chain_without_a_token_file_is_a_bug(path: Path) -> None:
-    with pytest.raises(ValueError, match="a chain begins with a token file"):
+    with pytest.raises(AssertionError, match="a chain begins with a token file"):
         Rig(path, (target(last=hop(token_file=None)),))
 
 
