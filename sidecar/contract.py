@@ -198,6 +198,6 @@ def _explained(wrong: Trouble | None, *, empty: bool) -> tuple[str, str]:
         return "NotReady", "The first credentials have not arrived yet."
     if wrong is None:
         return "Expired", "The credentials have expired and are being refreshed."
-    place = f"Hop {wrong.hop.position} ({wrong.hop.role})"
+    place = f"Hop {wrong.hop.position} ({wrong.hop.role.arn})"
     hint = wrong.failure.hint or "see the sidecar's log for the request id"
     return wrong.failure.code, f"{place} failed {wrong.failures} times in a row: {hint}"

@@ -55,8 +55,7 @@ async def once(config: Config, outside: Outside, name: str | None = None) -> Ses
     session, wrong = refresher.ledger.of(target.hop).session, trouble(refresher.ledger, target)
     if session:
         return session
-    if wrong is None:
-        raise RuntimeError("a walk ended without a session and without a failure")
+    assert wrong is not None, "a walk ends with a session or with a failure"
     raise WalkError(wrong.hop.position, wrong.hop.role.arn, wrong.failure.code, wrong.failure.hint)
 
 
@@ -156,15 +155,11 @@ class Daemon:
         )
 
     def _tokens(self) -> Mapping[str, Secret] | None:
-        if self._config.authorization is Authorization.NONE:
+        config, names = self._config, [target.name for target in self._config.targets]
+        if config.authorization is Authorization.NONE:
             return None
-        return authorization.provide(
-            self._config.authorization_dir,
-            [target.name for target in self._config.targets],
-            random_token=self._outside.random_token,
-            source=self._config.source_of("SIDECAR_AUTHORIZATION_DIR"),
-            given=self._config.authorization_token,
-        )
+        folder, source = config.authorization_dir, config.source_of("SIDECAR_AUTHORIZATION_DIR")
+        return authorization.provide(folder, names, self._outside.random_token, source, config.authorization_token)
 
     def _sockets(self) -> tuple[list[socket], list[socket]]:
         listen, status = self._config.listen, self._config.status_listen

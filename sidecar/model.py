@@ -80,9 +80,6 @@ class Role:
     def arn(self) -> str:
         return f"arn:{self.partition}:iam::{self.account}:role/{self.path}{self.name}"
 
-    def __str__(self) -> str:
-        return self.arn
-
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -127,7 +124,7 @@ class Session:
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a projected token says of itself. `expiration` is Unix seconds by the API server's clock.
 

@@ -79,28 +79,21 @@ class Grant:
     request_id: str | None
 
 
-class Sts:
+class Sts(AsyncExitStack):
     """STS in any region; an asynchronous context manager that owns one client per region that was asked.
 
     `wall` is Unix seconds; it stands in where an answer has no `Date`.
     """
 
     def __init__(self, wall: Callable[[], float]) -> None:
-        self._wall = wall
-        self._session = AioSession()
+        super().__init__()
+        self._wall, self._session = wall, AioSession()
         self._session.user_agent_name = "credential-sidecar"
         self._session.user_agent_version = __version__
         self._session.register_component("data_loader", _SlimLoader())
         self._session.register_component("credential_provider", _TaskCredentials("", "", None))
         self._clients: dict[str, Any] = {}
-        self._open = AsyncExitStack()
         self._opening = asyncio.Lock()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._open.aclose()
 
     async def assume(self, call: Call) -> Grant:
         """The session that STS grants for `call`.
@@ -126,19 +119,18 @@ class Sts:
                 # One attempt: the schedule retries. Timeouts are the caller's, who owns the whole call.
                 config = AioConfig(retries={"total_max_attempts": 1, "mode": "standard"})
                 client = self._session.create_client("sts", region_name=region, config=config)
-                self._clients[region] = await self._open.enter_async_context(client)
+                self._clients[region] = await self.enter_async_context(client)
             return self._clients[region]
 
     def _grant(self, answer: Mapping[str, Any]) -> Grant:
-        metadata = answer.get("ResponseMetadata", {})
+        metadata, packed = answer.get("ResponseMetadata", {}), answer.get("PackedPolicySize")
         date = _date(metadata) or self._wall()
         try:
             session = _session(answer)
         except (KeyError, ValueError, TypeError):
             raise HopUnavailable("BadAnswer", date=date) from None
         lifetime = session.credentials.expiration.timestamp() - date
-        packed, request_id = answer.get("PackedPolicySize"), metadata.get("RequestId")
-        return Grant(session=session, lifetime=lifetime, date=date, packed=packed, request_id=request_id)
+        return Grant(session=session, lifetime=lifetime, date=date, packed=packed, request_id=metadata.get("RequestId"))
 
 
 # Whose credentials sign what this task sends. A client is shared by all hops of a region, a task is one call.

@@ -33,14 +33,8 @@ def decode(text: str, path: str) -> Token:
     if len(text) > LONGEST:
         raise TokenError(TokenTrouble.MALFORMED, path, f"{len(text)} characters; STS takes at most {LONGEST}")
     claims = _claims(text, path)
-    said = Claims(
-        issuer=claims["iss"],
-        subject=claims["sub"],
-        audience=_audience(claims.get("aud")),
-        expiration=float(claims["exp"]),
-        session_name=session_name(claims),
-    )
-    return Token(Secret(text), said)
+    audience, expiration = _audience(claims.get("aud")), float(claims["exp"])
+    return Token(Secret(text), Claims(claims["iss"], claims["sub"], audience, expiration, session_name(claims)))
 
 
 def session_name(claims: Mapping[str, Any]) -> str:
