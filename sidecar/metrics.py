@@ -5,14 +5,12 @@ time or on what is held is read at the scrape. Label values are bounded by the c
 series exists from the first scrape, and none holds a secret, a role or an account.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import prometheus_client as prometheus
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 from sidecar import __version__
 from sidecar.contract import Refusal
@@ -24,14 +22,13 @@ from sidecar.model import Hop, Kind, Phase, Target
 PREFIX = "credential_sidecar_"
 OTHER = "other"
 # The codes a hop can fail with that are worth telling apart; whatever else AWS invents is `other`.
-_ANY_HOP = ["AccessDenied", "BadAnswer", "ConnectionError", "ExpiredTokenException", "MalformedPolicyDocument"]
-_ANY_HOP += ["PackedPolicyTooLarge", "RegionDisabledException", "ShortSession", "Throttling", "Timeout"]
-_ANY_HOP += ["ValidationError", "WrongIdentity", OTHER]
-_FIRST_HOP = ["IDPCommunicationError", "IDPRejectedClaim", "InvalidIdentityToken"]
+_ANY_HOP = f"""AccessDenied BadAnswer ConnectionError ExpiredTokenException MalformedPolicyDocument PackedPolicyTooLarge
+RegionDisabledException ShortSession Throttling Timeout ValidationError WrongIdentity {OTHER}""".split()
+_FIRST_HOP = "IDPCommunicationError IDPRejectedClaim InvalidIdentityToken".split()
 _FIRST_HOP += [f"Token{reason.capitalize()}" for reason in TokenTrouble]
-_LATER_HOP = ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch"]
+_LATER_HOP = "ExpiredToken InvalidClientTokenId SignatureDoesNotMatch".split()
 _STATUSES = (200, 403, 503)
-_OUTCOMES = ("success", *Kind)
+_KINDS: dict[str, Any] = {"gauge": prometheus.Gauge, "counter": prometheus.Counter, "histogram": prometheus.Histogram}
 _BUCKETS = {
     # An STS call takes 0.1 s in the region, 0.5 s across the world, and is given up after 5 s.
     "hop_duration_seconds": (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
@@ -84,7 +81,7 @@ def _defined(row: str) -> Definition:
 DEFINITIONS = tuple(_defined(row) for row in _TABLE.strip().splitlines())
 
 
-class Metrics(Collector):
+class Metrics:
     """The registry of one daemon: an observer of events, the endpoint's meter, and the text for `/metrics`.
 
     `look` is called at every scrape.
@@ -92,26 +89,14 @@ class Metrics(Collector):
 
     def __init__(self, targets: Sequence[Target], look: Callable[[], Reading]) -> None:
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there
-        self.registry = prometheus.CollectorRegistry()
         self._targets, self._look = tuple(targets), look
+        self._registry = prometheus.CollectorRegistry()
         self._packed: dict[Hop, int] = {}
-        self._of: dict[str, Any] = {}
-        for each in DEFINITIONS:
-            if each.kind != "gauge":
-                more: dict[str, Any] = {"buckets": _BUCKETS[each.name]} if each.name in _BUCKETS else {}
-                make = prometheus.Histogram if more else prometheus.Counter
-                self._of[each.name] = make(
-                    PREFIX + each.name, each.meaning, each.labels, registry=self.registry, **more
-                )
-        self._create_series()
-        answered = self._of["requests_total"]
-        self._answered = {(t.name, s): answered.labels(t.name, str(s)) for t in targets for s in _STATUSES}
-        for collector in (
-            self,
-            prometheus.ProcessCollector(registry=None),
-            prometheus.PlatformCollector(registry=None),
-        ):
-            self.registry.register(collector)
+        self._metrics = {each.name: _metric(each, self._registry) for each in DEFINITIONS}
+        for name, *labels in self._counted():
+            self._series(name, *labels)
+        prometheus.ProcessCollector(registry=self._registry)
+        prometheus.PlatformCollector(registry=self._registry)
 
     def observe(self, event: Event) -> None:
         """Counts what an event says."""
@@ -119,93 +104,83 @@ class Metrics(Collector):
             case HopSucceeded() | HopFailed():
                 self._count_attempt(event)
             case TokenRead(rotated=True):
-                self._of["token_rotations_total"].inc()
+                self._series("token_rotations_total").inc()
             case TokenFailed(reason=reason):
-                self._of["token_errors_total"].labels(reason).inc()
+                self._series("token_errors_total", reason).inc()
             case _:
                 pass
 
     def answered(self, target: str, status: int, seconds: float, lifetime: float | None) -> None:
         """Counts a request that was answered on its merits."""
-        self._answered[target, status].inc()
-        self._of["request_duration_seconds"].observe(seconds)
+        self._series("requests_total", target, status).inc()
+        self._series("request_duration_seconds").observe(seconds)
         if lifetime is not None:
-            self._of["served_lifetime_seconds"].observe(lifetime)
+            self._series("served_lifetime_seconds").observe(lifetime)
 
     def refused(self, reason: str) -> None:
         """Counts a request that was turned away."""
-        self._of["refused_total"].labels(reason).inc()
+        self._series("refused_total", reason).inc()
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type: OpenMetrics where `accept` asks for it, else the text format."""
+        for name, value, *labels in self._gauges(self._look()):
+            self._series(name, *labels).set(value)
         encode, content_type = choose_encoder(accept)
-        return encode(self.registry), content_type
+        return encode(self._registry), content_type
 
-    def describe(self) -> Iterable[Metric]:
-        """Nothing: registering must not look before there is anything to see."""
-        return ()
-
-    def collect(self) -> Iterator[Metric]:
-        """What is true at the moment of the scrape."""
-        samples = self._held(self._look())
-        for each in DEFINITIONS:
-            if each.kind == "gauge":
-                family = GaugeMetricFamily(PREFIX + each.name, each.meaning, labels=each.labels)
-                for labels, value in samples[each.name]:
-                    family.add_metric(labels, value)
-                yield family
-
-    def _held(self, reading: Reading) -> Mapping[str, Iterable[tuple[tuple[str, ...], float]]]:
-        of, unix = reading.ledger.of, reading.unix
-        names = [((target.name,), target) for target in self._targets]
-        places = [((target.name, str(hop.position)), hop) for target in self._targets for hop in target.hop.chain]
-        phases = [(name, of(target.hop).schedule.phase(reading.now)) for (name,), target in names]
-        wrongs = [(name, trouble(reading.ledger, target)) for name, target in names]
-        return {
-            "credentials_expiration_timestamp_seconds": [(name, _expires(of(t.hop))) for name, t in names],
-            "credentials_refreshed_timestamp_seconds": [
-                (n, unix(of(t.hop).schedule.refreshed) or 0.0) for n, t in names
-            ],
-            "hop_expiration_timestamp_seconds": [(place, _expires(of(hop))) for place, hop in places],
-            "token_expiration_timestamp_seconds": [((), reading.token_expiration or 0.0)],
-            "clock_skew_seconds": [((), reading.skew or 0.0)],
-            "packed_policy_ratio": [(place, self._packed.get(hop, 0) / 100) for place, hop in places],
-            "phase": [((name, phase), float(phase is now)) for name, now in phases for phase in Phase],
-            "consecutive_failures": [(name, float(wrong.failures if wrong else 0)) for name, wrong in wrongs],
-            "build_info": [((__version__,), 1.0)],
-        }
+    def _series(self, name: str, *labels: object) -> Any:
+        """The one series of these label values; it exists from the first time that it is asked for."""
+        metric = self._metrics[name]
+        return metric.labels(*labels) if labels else metric
 
     def _count_attempt(self, event: HopSucceeded | HopFailed) -> None:
-        hop, position, region = event.attempt.hop, str(event.attempt.hop.position), event.attempt.region
-        if region is not None:
-            self._of["sts_calls_total"].labels(position, region).inc()
-            self._of["hop_duration_seconds"].labels(position).observe(event.attempt.seconds)
-        refreshes = self._of["refreshes_total"]
+        made, position = event.attempt, event.attempt.hop.position
+        if made.region is not None:
+            self._series("sts_calls_total", position, made.region).inc()
+            self._series("hop_duration_seconds", position).observe(made.seconds)
         if isinstance(event, HopSucceeded):
-            self._packed[hop] = event.packed or 0
+            self._packed[made.hop] = event.packed or 0
             for target in self._targets:
-                if target.hop == hop:
-                    refreshes.labels(target.name, "success").inc()
+                if target.hop == made.hop:
+                    self._series("refreshes_total", target.name, "success").inc()
             return
-        code = event.failure.code if event.failure.code in _codes(hop) else OTHER
-        for name in event.attempt.targets:
-            refreshes.labels(name, event.failure.kind).inc()
-            self._of["hop_failures_total"].labels(name, position, code).inc()
+        code = event.failure.code if event.failure.code in _codes(made.hop) else OTHER
+        for name in made.targets:
+            self._series("refreshes_total", name, event.failure.kind).inc()
+            self._series("hop_failures_total", name, position, code).inc()
 
-    def _create_series(self) -> None:
-        """Every series that there will ever be: a rate needs a zero to begin at."""
-        places = [(t.name, hop, str(hop.position)) for t in self._targets for hop in t.hop.chain]
-        known: dict[str, Iterable[tuple[str, ...]]] = {
-            "token_errors_total": [(reason,) for reason in TokenTrouble],
-            "refused_total": [(refusal,) for refusal in Refusal],
-            "refreshes_total": [(t.name, outcome) for t in self._targets for outcome in _OUTCOMES],
-            "hop_failures_total": [(name, at, code) for name, hop, at in places for code in _codes(hop)],
-            "hop_duration_seconds": [(at,) for _, _, at in places],
-            "sts_calls_total": [(at, region) for _, hop, at in places for region in hop.regions],
-        }
-        for metric, series in known.items():
-            for labels in series:
-                self._of[metric].labels(*labels)
+    def _counted(self) -> Iterator[tuple[Any, ...]]:
+        """Name and labels of every series that will ever be counted: a rate needs a zero to begin at."""
+        yield from (("refused_total", reason) for reason in Refusal)
+        yield from (("token_errors_total", reason) for reason in TokenTrouble)
+        for target in self._targets:
+            yield from (("requests_total", target.name, status) for status in _STATUSES)
+            yield from (("refreshes_total", target.name, outcome) for outcome in ("success", *Kind))
+            for hop in target.hop.chain:
+                yield "hop_duration_seconds", hop.position
+                yield from (("sts_calls_total", hop.position, region) for region in hop.regions)
+                yield from (("hop_failures_total", target.name, hop.position, code) for code in _codes(hop))
+
+    def _gauges(self, reading: Reading) -> Iterator[tuple[Any, ...]]:
+        """Name, value and labels of everything that is true at the moment of the scrape."""
+        yield "build_info", 1, __version__
+        yield "clock_skew_seconds", reading.skew or 0
+        yield "token_expiration_timestamp_seconds", reading.token_expiration or 0
+        for target in self._targets:
+            held, wrong, name = reading.ledger.of(target.hop), trouble(reading.ledger, target), target.name
+            yield "consecutive_failures", wrong.failures if wrong else 0, name
+            yield "credentials_expiration_timestamp_seconds", _expires(held), name
+            yield "credentials_refreshed_timestamp_seconds", reading.unix(held.schedule.refreshed) or 0, name
+            now = held.schedule.phase(reading.now)
+            yield from (("phase", phase is now, name, phase) for phase in Phase)
+            for hop in target.hop.chain:
+                yield "hop_expiration_timestamp_seconds", _expires(reading.ledger.of(hop)), name, hop.position
+                yield "packed_policy_ratio", self._packed.get(hop, 0) / 100, name, hop.position
+
+
+def _metric(each: Definition, registry: prometheus.CollectorRegistry) -> Any:
+    more = {"buckets": _BUCKETS[each.name]} if each.name in _BUCKETS else {}
+    return _KINDS[each.kind](PREFIX + each.name, each.meaning, each.labels, registry=registry, **more)
 
 
 def _codes(hop: Hop) -> list[str]:
