@@ -12,13 +12,11 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sidecar.contract import Answer, Refusal, Request, compact, error, path
-from sidecar.ledger import Reading, trouble
+from sidecar.ledger import Reading, Trouble, trouble
 from sidecar.model import Hop, Target
 
 # The loop turns every two seconds, and at most a few calls of five seconds keep it busy: beyond this it hangs.
 STUCK = 60.0
-
-
 # The metrics for an `Accept` header: body and content type.
 Render = Callable[[str], tuple[bytes, str]]
 
@@ -35,12 +33,11 @@ class Status:
         """The answer; every one is made from memory."""
         if request.method not in ("GET", "HEAD"):
             return Refusal.METHOD.answer
-        page = path(request.target)
-        if page in self._ready:
-            return _readyz(self._look(), self._ready[page])
-        match page:
+        match path(request.target):
             case "/livez":
                 return _livez(self._look())
+            case page if page in self._ready:
+                return _readyz(self._look(), self._ready[page])
             case "/metrics":
                 body, content_type = self._render(request.headers.get("accept", ""))
                 return Answer.of(200, body, content_type=content_type)
@@ -78,28 +75,22 @@ def _readyz(seen: Reading, targets: Sequence[Target]) -> Answer:
 
 
 def _target(seen: Reading, target: Target) -> dict[str, object]:
-    wrong = trouble(seen.ledger, target)
-    trace = wrong and {
-        "hop": wrong.hop.position,
-        "class": wrong.failure.kind,
-        "code": wrong.failure.code,
-        "message": wrong.failure.hint,
-        "since": _iso(seen.unix(wrong.since)),
-        "failures": wrong.failures,
-    }
-    hops = [_hop(seen, hop) for hop in target.hop.chain]
-    return {"name": target.name, **hops[-1], "error": trace, "hops": hops}
+    wrong, hops = trouble(seen.ledger, target), [_hop(seen, hop) for hop in target.hop.chain]
+    return {"name": target.name, **hops[-1], "error": wrong and _error(seen, wrong), "hops": hops}
+
+
+def _error(seen: Reading, wrong: Trouble) -> dict[str, object]:
+    failure = {"class": wrong.failure.kind, "code": wrong.failure.code, "message": wrong.failure.hint}
+    since = _iso(seen.unix(wrong.since))
+    return {"hop": wrong.hop.position, **failure, "since": since, "failures": wrong.failures}
 
 
 def _hop(seen: Reading, hop: Hop) -> dict[str, object]:
-    held = seen.ledger.of(hop)
-    return {
-        "role": hop.role.arn,
-        "phase": held.schedule.phase(seen.now),
-        "expiration": _iso(held.session.credentials.expiration.timestamp() if held.session else None),
-        "refreshed": _iso(seen.unix(held.schedule.refreshed)),
-        "due": _iso(seen.unix(held.schedule.due)),
-    }
+    session, schedule = seen.ledger.of(hop).session, seen.ledger.of(hop).schedule
+    expiration = _iso(session.credentials.expiration.timestamp() if session else None)
+    refreshed, due = _iso(seen.unix(schedule.refreshed)), _iso(seen.unix(schedule.due))
+    told = {"role": hop.role.arn, "phase": schedule.phase(seen.now)}
+    return {**told, "expiration": expiration, "refreshed": refreshed, "due": due}
 
 
 def _iso(unix: float | None) -> str | None:
