@@ -3,20 +3,13 @@
 Never AWS's message: it may name resources, and CloudTrail has it under the request id.
 """
 
-_FIRST_DENIED = (
-    "the first role refused the token: its trust policy must name this cluster's OIDC provider and match the "
-    "token's audience and subject"
-)
-_LATER_DENIED = (
-    "the role refused its source: the source role needs sts:AssumeRole on it, and its trust policy must name the "
-    "source role (and the external id, where one is asked for)"
-)
+_FIRST_DENIED = "the role refused: its trust policy must match the OIDC provider, the token's audience and subject"
+_LATER_DENIED = "the role refused its source: see the source's sts:AssumeRole, and this role's trust and external id"
 _TRANSIENT = "STS could not answer; it is asked again"
 
 # By code, and where it matters by the hop's position (1 spends the token).
 _BY_CODE = {
-    "InvalidIdentityToken": "STS does not accept the token: the account needs an OIDC provider for the token's issuer "
-    "that lists its audience",
+    "InvalidIdentityToken": "the account needs an OIDC provider for the token's issuer that lists its audience",
     "IDPRejectedClaim": "the identity provider rejected the token's claims",
     "IDPCommunicationError": "STS could not reach the cluster's OIDC issuer",
     "ValidationError": "STS finds a parameter out of bounds: often a duration above the role's MaxSessionDuration",

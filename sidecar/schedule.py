@@ -51,11 +51,6 @@ class Streak:
     began: float
     since: float
 
-    def extended(self, error: Failure, now: float) -> Streak:
-        """The streak after one more failure."""
-        since = self.since if error.kind is self.error.kind else now
-        return replace(self, failures=self.failures + 1, error=error, last=now, since=since)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule:
@@ -102,8 +97,9 @@ class Schedule:
 
     def failed(self, error: Failure, *, now: float, chance: float) -> Schedule:
         """The schedule after an attempt that brought nothing: the same session, a later `due`."""
-        first = Streak(failures=1, error=error, last=now, began=now, since=now)
-        streak = self.streak.extended(error, now) if self.streak else first
+        before = self.streak or Streak(failures=0, error=error, last=now, began=now, since=now)
+        since = before.since if before.error.kind is error.kind else now
+        streak = replace(before, failures=before.failures + 1, error=error, last=now, since=since)
         backoff = min(CAPS[error.kind], 2.0 ** min(streak.failures, DOUBLINGS))
         return replace(self, due=now + backoff * (BACKOFF_AT + BACKOFF_SPREAD * chance), streak=streak)
 
