@@ -5,7 +5,6 @@ start fast and `--help` needs nothing.
 """
 
 import argparse
-import json
 import os
 import sys
 import time
@@ -19,17 +18,15 @@ from typing import Any
 
 from sidecar import __version__, config
 from sidecar.errors import ConfigError, SidecarError
-from sidecar.formats import Form, document, render
+from sidecar.formats import FORMS, document
 from sidecar.model import Outside
-from sidecar.settings import ANY_HOST, SETTINGS, WALKING, pick
-from sidecar.values import Setting
+from sidecar.settings import ANY_HOST, SETTINGS, pick
+from sidecar.values import Setting, Values
 
 OK, FAILED, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130  # 130: what shells say of a program ended by Ctrl-C
 
 _ABOUT = "Serves the credentials of an AWS role to a pod, by a role chain that begins with its projected token."
-EXIT_CODES = (
-    f"exit codes: {OK} it worked; {FAILED} it failed while running; {MISCONFIGURED} the configuration cannot work"
-)
+EXIT_CODES = "exit codes: 0 it worked; 1 it failed while running; 2 the configuration cannot work"
 
 _Argument = tuple[str, Mapping[str, Any]]
 
@@ -111,7 +108,7 @@ def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
     from sidecar import daemon
 
-    print(render(document(asyncio.run(daemon.once(resolved, _outside(), args.target))), Form(args.format)))
+    print(FORMS[args.format](document(asyncio.run(daemon.once(resolved, _outside(), args.target)))))
     return OK
 
 
@@ -120,7 +117,7 @@ def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     credential-process suits a profile of an AWS config file."""
     from sidecar import client
 
-    print(render(client.ask(config.resolve_client(flags, os.environ, args.target)), Form(args.format)))
+    print(FORMS[args.format](client.ask(*config.resolve_client(flags, os.environ, args.target))))
     return OK
 
 
@@ -129,22 +126,17 @@ def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     until the time is up."""
     from sidecar.probe import probe
 
-    address = config.resolve_status(flags, os.environ)
+    (address,) = config.read(flags, os.environ, "SIDECAR_STATUS_LISTEN")
     host = "localhost" if address.host in ANY_HOST else address.host
     is_good = probe(host, address.port, args.path, seconds=args.seconds, clock=time.monotonic, sleep=time.sleep)
     return OK if is_good else FAILED
 
 
-def _config(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Print every setting, its value and where it comes from. Of a secret it says only whether it is set."""
-    rows = [
-        (each.name, each.source, ("set" if each.by else "unset") if each.is_secret else each.text)
-        for each in config.origins(flags, os.environ)
-    ]
-    if args.format == "json":
-        print(json.dumps([dict(zip(("setting", "source", "value"), row, strict=True)) for row in rows], indent=2))
-    for name, source, value in rows if args.format == "text" else ():
-        print(f"{name:<28}  {source:<34}  {' '.join((value or '').split())}".rstrip())
+    for each in Values(SETTINGS, flags, os.environ).origins.values():
+        value = ("set" if each.by else "unset") if each.is_secret else " ".join((each.text or "").split())
+        print(f"{each.name:<28}  {each.source:<34}  {value}".rstrip())
     _complain(config.resolve(flags, os.environ).warnings)
     return OK
 
@@ -172,8 +164,7 @@ def _outside() -> Outside:
 
 
 _TARGET: _Argument = ("--target", {"metavar": "NAME", "help": "which target; default the first"})
-_FORM: _Argument = ("--format", {"choices": [*Form], "default": Form.JSON, "help": "default json"})
-_TABLE: _Argument = ("--format", {"choices": ["text", "json"], "default": "text", "help": "default text"})
+_FORM: _Argument = ("--format", {"choices": [*FORMS], "default": "json", "help": "default json"})
 _PATH: _Argument = ("path", {"nargs": "?", "default": "/readyz", "help": "default /readyz; or /livez, /readyz/TARGET"})
 # What kubelet gives a probe by default is one second; a sidecar that is starting needs a little longer.
 _SECONDS: _Argument = ("--seconds", {"type": float, "default": 5.0, "metavar": "N", "help": "default 5"})
@@ -181,9 +172,11 @@ _ENDS: _Argument = ("--once", {"action": "store_true", "help": "end by itself af
 
 COMMANDS = (
     Command(_run, SETTINGS),
-    Command(_once, tuple(each for each in SETTINGS if each.group in WALKING or "_LOG_" in each.name), (_TARGET, _FORM)),
+    Command(
+        _once, pick("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT"), (_TARGET, _FORM)
+    ),
     Command(_get, pick("SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR"), (_TARGET, _FORM)),
     Command(_probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
-    Command(_config, SETTINGS, (_TABLE,)),
+    Command(_config, SETTINGS),
     Command(_demo, (), (_ENDS,)),
 )

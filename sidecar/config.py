@@ -1,7 +1,7 @@
 """The configuration of one process: settings resolved, chains built, every problem found at once.
 
-`resolve` gives what the daemon (and `once`) needs, `resolve_client` what `get` needs, `resolve_status` what `probe`
-needs; all raise `ConfigError` with every problem, its source and its remedy. Secrets are never among the values shown.
+`resolve` gives what the daemon (and `once`) needs, `resolve_client` what `get` needs, `read` a few settings alone; all
+raise `ConfigError` with every problem, its source and its remedy. Secrets are never among the values shown.
 """
 
 import re
@@ -15,7 +15,7 @@ from sidecar.model import Secret, Target
 from sidecar.settings import DIRECT, SETTINGS, TARGET_NAME, Address, Authorization
 from sidecar.values import PREFIX, Chains, Origin, Values, unknown
 
-__all__ = ["SETTINGS", "Address", "Authorization", "Client", "Config", "Origin"]
+__all__ = ["SETTINGS", "Address", "Authorization", "Config"]
 
 # The target of the plain case: it goes into URL, path and label.
 DEFAULT_TARGET = "default"
@@ -30,7 +30,7 @@ _FIRST, _EVERY = {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "SIDECAR_SOURCE
 class Config:
     """What the daemon runs on. `drain` is seconds; `log_format` None: by whether stderr is a terminal.
 
-    `warnings` are sentences for the log; `origins` is every setting with its text and where that came from.
+    `warnings` are sentences for the log; `origins` is every setting by name with its text and where that came from.
     """
 
     targets: tuple[Target, ...]
@@ -44,7 +44,7 @@ class Config:
     log_level: str
     log_format: str | None
     warnings: tuple[str, ...]
-    origins: tuple[Origin, ...]
+    origins: Mapping[str, Origin]
 
     def target(self, name: str | None = None) -> Target:
         """The target of that name, or the first; raises ConfigError where there is none."""
@@ -55,67 +55,52 @@ class Config:
 
     def source_of(self, name: str) -> str:
         """Where the setting `name` comes from, as people say it."""
-        return next(origin.source for origin in self.origins if origin.name == name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """What a client of the running daemon needs: where it listens, and whose authorization token to show."""
-
-    target: str
-    listen: Address
-    authorization: Authorization
-    authorization_dir: str
+        return self.origins[name].source
 
 
 def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     """The whole configuration, from `flags` (by setting name) and `environ`; ConfigError with every problem."""
     values = Values(SETTINGS, flags, environ)
     values.problems |= dict.fromkeys(unknown(environ, values.origins))
-    own = {**_said(Config, values), "origins": tuple(values.origins.values())}
+    own = {each.attribute: values[each.name] for each in SETTINGS if each.attribute in Config.__slots__}
     values["AWS_REGION"]  # a wrong one is said even where no chain can be built
     asked, role = values.origins["SIDECAR_PROFILES"].by, values.origins["SIDECAR_TARGET_ROLE_ARN"].by
     # AWS_PROFILE says what to do only where nothing of ours does.
     by_profiles = asked and not (asked == "AWS_PROFILE" and role)
-    chains, endpoint = _by_profiles(values, environ) if by_profiles else (_by_settings(values), "")
+    chains = _by_profiles(values, environ) if by_profiles else _by_settings(values)
     fallback = values["SIDECAR_STS_FALLBACK_REGIONS"] or ()
     hops = {name: values.chain(links, fallback) for name, links in chains.items()}
     targets = tuple(Target(name=name, hop=hop) for name, hop in hops.items() if hop)
-    _refuse_conflicts(values, endpoint)
+    _refuse_conflicts(values)
     values.check()
     for target in targets:
         if target.hop.duration < _COMFORTABLE:
             asked = f"target {target.name} asks for {target.hop.duration} s"
             values.warnings.append(f"{asked}: SDKs refresh early, so below {_COMFORTABLE} s they ask at every call")
-    return Config(targets=targets, warnings=tuple(values.warnings), **own)
+    return Config(targets=targets, warnings=tuple(values.warnings), origins=values.origins, **own)
 
 
-def resolve_client(flags: Mapping[str, str], environ: Mapping[str, str], target: str | None = None) -> Client:
-    """What `get` needs, for `target` or the first; chains are not looked at: a workload does not know them."""
+def resolve_client(
+    flags: Mapping[str, str], environ: Mapping[str, str], target: str | None = None
+) -> tuple[str, Address, str | None]:
+    """What `get` needs: `target` or the first, where the daemon listens, and where the authorization tokens lie.
+
+    The last is None where none is asked for. Chains are not looked at: a workload does not know them.
+    """
+    names = ("SIDECAR_PROFILES", "SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR")
+    served, listen, authorization, directory = read(flags, environ, *names)
+    name = (served or (DEFAULT_TARGET,))[0] if target is None else target
+    if not re.fullmatch(TARGET_NAME, name):
+        raise _no_target(name, "A target's name is 1 to 64 of [A-Za-z0-9._-].")
+    return name, listen, None if authorization is Authorization.NONE else directory
+
+
+def read(flags: Mapping[str, str], environ: Mapping[str, str], *names: str) -> tuple[Any, ...]:
+    """The values of those settings alone, whatever is wrong with others."""
     values = Values(SETTINGS, flags, environ)
-    said, first = _said(Client, values), (values["SIDECAR_PROFILES"] or (DEFAULT_TARGET,))[0]
+    said = tuple(values[name] for name in names)
     values.check()
-    if target is not None and not re.fullmatch(TARGET_NAME, target):
-        raise _no_target(target, "A target's name is 1 to 64 of [A-Za-z0-9._-].")
-    return Client(target=target or first, **said)
-
-
-def resolve_status(flags: Mapping[str, str], environ: Mapping[str, str]) -> Address:
-    """What `probe` needs: where the status listener is."""
-    values = Values(SETTINGS, flags, environ)
-    address: Address = values["SIDECAR_STATUS_LISTEN"]
-    values.check()
-    return address
-
-
-def origins(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Origin, ...]:
-    """Every setting with what gives it, right or wrong."""
-    return tuple(Values(SETTINGS, flags, environ).origins.values())
-
-
-def _said(kind: type[Config] | type[Client], values: Values) -> dict[str, Any]:
-    """What settings say for the fields of `kind` that bear their names."""
-    return {each.attribute: values[each.name] for each in SETTINGS if each.attribute in kind.__slots__}
+    return said
 
 
 def _no_target(name: str | None, remedy: str) -> ConfigError:
@@ -123,7 +108,7 @@ def _no_target(name: str | None, remedy: str) -> ConfigError:
     return ConfigError([Problem(setting="--target", value=name, source=source, wrong=wrong, remedy=remedy)])
 
 
-def _by_profiles(values: Values, environ: Mapping[str, str]) -> tuple[Chains, str]:
+def _by_profiles(values: Values, environ: Mapping[str, str]) -> Chains:
     for setting in SETTINGS:
         origin = values.origins[setting.name]
         if not origin.by or setting.hop in ("", "region"):
@@ -134,10 +119,7 @@ def _by_profiles(values: Values, environ: Mapping[str, str]) -> tuple[Chains, st
             values.refuse(origin, "profiles are in use as well, and a profile says this for itself", remedy)
         else:  # given by a webhook to every container of the pod
             values.warnings.append(f"{origin.by} is ignored: the targets come from profiles")
-    chains, endpoint = profiles.chains(values, values["SIDECAR_PROFILES"] or (), environ)
-    if endpoint and not values.origins["AWS_ENDPOINT_URL_STS"].by:
-        values.warnings.append(f"{endpoint} is ignored: say it in AWS_ENDPOINT_URL_STS")
-    return chains, endpoint
+    return profiles.chains(values, values["SIDECAR_PROFILES"] or (), environ)
 
 
 def _by_settings(values: Values) -> Chains:
@@ -157,9 +139,9 @@ def _by_settings(values: Values) -> Chains:
     return {DEFAULT_TARGET: [{**last, **first, "duration": last["duration"]}]}
 
 
-def _refuse_conflicts(values: Values, endpoint: str) -> None:
+def _refuse_conflicts(values: Values) -> None:
     fallback, token = values.origins["SIDECAR_STS_FALLBACK_REGIONS"], values.origins["SIDECAR_AUTHORIZATION_TOKEN"]
-    if fallback.by and (place := values.origins["AWS_ENDPOINT_URL_STS"].by or endpoint):
+    if fallback.by and (place := values.origins["AWS_ENDPOINT_URL_STS"].by):
         values.refuse(fallback, f"{place} sends all regions' calls to one endpoint", "Unset one of the two.")
     if values["SIDECAR_AUTHORIZATION"] is Authorization.NONE and token.by:
         values.refuse(token, "SIDECAR_AUTHORIZATION=none asks nobody for it", "Unset one of the two.")

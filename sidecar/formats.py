@@ -2,9 +2,8 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC
-from enum import StrEnum
 
 from sidecar.model import Session
 
@@ -19,14 +18,6 @@ _VARIABLES = {
 }
 
 
-class Form(StrEnum):
-    """In which shape `once` and `get` print credentials."""
-
-    JSON = "json"
-    PROCESS = "credential-process"
-    ENV = "env"
-
-
 def document(session: Session) -> Document:
     """The five fields of the container-credentials document, in whole seconds of UTC; secrets among them."""
     held = session.credentials
@@ -39,11 +30,14 @@ def document(session: Session) -> Document:
     }
 
 
-def render(fields: Document, form: Form) -> str:
-    """The endpoint's document `fields` in the shape asked for, without a line end."""
-    if form is Form.ENV:
-        return "\n".join(f"export {name}={shlex.quote(fields[field])}" for field, name in _VARIABLES.items())
-    if form is Form.JSON:
-        return json.dumps(fields, indent=2)
+def _process(fields: Document) -> str:
     renamed = {"SessionToken" if name == "Token" else name: value for name, value in fields.items()}
     return json.dumps({"Version": 1, **renamed}, indent=2)
+
+
+# In which shapes `once` and `get` print the endpoint's document, without a line end.
+FORMS: Mapping[str, Callable[[Document], str]] = {
+    "json": lambda fields: json.dumps(fields, indent=2),
+    "credential-process": _process,
+    "env": lambda fields: "\n".join(f"export {name}={shlex.quote(fields[key])}" for key, name in _VARIABLES.items()),
+}

@@ -6,17 +6,19 @@ line passes it: such a profile works by something other than the projected token
 serve the wrong identity.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from string import Template
-from typing import Any, NoReturn
+from typing import Any
 
-from sidecar.rules import PARAMETERS, Illegal
+from sidecar.rules import NEVER, PARAMETERS, Form, Illegal
 from sidecar.values import Chains, Origin, Values
 
 _TOKEN_FILE, _SOURCE = "web_identity_token_file", "source_profile"
 _FORMS = dict(PARAMETERS.values())
+_BLOCK = Form(NEVER, "an indented block is no value for it", "Write it on one line.")
 
 # Other ways to credentials, by the keys that choose them, and why they are not taken.
 _FOREIGN = {
@@ -25,32 +27,28 @@ _FOREIGN = {
     "credential_source": "the chain begins with the projected token, not with the credentials of a machine",
     "mfa_serial": "nobody is there to type an MFA code",
     "sso_session sso_start_url sso_account_id sso_role_name login_session": "nobody is there to sign in with a browser",
+    "endpoint_url": "a profile's own STS endpoint is not asked: AWS_ENDPOINT_URL_STS says it for all",
 }
 _OTHERWISE = f"Take it out, or ask for another profile; a chain has {_SOURCE} or {_TOKEN_FILE}."
 
-Complaints = Iterator[tuple[Origin, str, str]]
 
-
-def chains(values: Values, names: Sequence[str], environ: Mapping[str, str]) -> tuple[Chains, str]:
-    """The links to each of `names`, itself first, and which entry gives one of them its own STS endpoint, if any does.
+def chains(values: Values, names: Sequence[str], environ: Mapping[str, str]) -> Chains:
+    """The links to each of `names`, itself first, as far as its files have them; what is wrong there is a problem.
 
     The files are those that `values` name, with `~` and `$NAME` replaced from `environ`; AWS_REGION outranks theirs.
     """
-    book = _read(values, environ)
-    if book is None:
-        return {}, ""
+    profiles = _read(values, environ)
+    if profiles is None:
+        return {}
     asked, region = values.origins["SIDECAR_PROFILES"], values.origins["AWS_REGION"]
     said = {"region": region} if region.by else {}
-    lines = {name: book.line(name, replace(asked, text=name)) for name in names}
-    links = {name: [{**profile.link(), **said} for profile in line] for name, line in lines.items()}
-    return links, next(filter(None, map(book.endpoint, names)), "")
+    lines = {name: _line(name, replace(asked, text=name), profiles, values) for name in names}
+    return {name: [{**profile.link(), **said} for profile in line] for name, line in lines.items()}
 
 
 def expand(path: str, environ: Mapping[str, str]) -> str:
     """`path` with `~` and `$NAME` replaced from `environ`, as the AWS CLI does."""
-    home = environ.get("HOME", "")
-    rooted = home + path[1:] if home and (path == "~" or path.startswith("~/")) else path
-    return Template(rooted).safe_substitute(environ)
+    return Template(re.sub(r"\A~(?=/|\Z)", "$HOME", path)).safe_substitute(environ)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +62,7 @@ class _Profile:
     def origin(self, key: str) -> Origin:
         """What it says under `key`, if it says something."""
         value, source = self.keys.get(key), f"{self.path}, profile {self.name}"
-        form = _block if isinstance(value, Mapping) else _FORMS.get(key, str)
+        form = _BLOCK if isinstance(value, Mapping) else _FORMS.get(key, str)
         text = None if value is None else str(value).strip()
         return Origin(name=key, text=text, by=key if value else "", source=source, parse=form)
 
@@ -72,92 +70,66 @@ class _Profile:
         """What it says of its hop."""
         return {field: self.origin(key) for field, (key, _) in PARAMETERS.items()}
 
-    def foreign(self) -> Complaints:
-        """What makes it no link of a chain, without its value."""
-        for keys, wrong in _FOREIGN.items():
-            for key in [key for key in keys.split() if key in self.keys][:1]:
-                yield replace(self.origin(key), text=None), wrong, _OTHERWISE
+    def complaints(self, passed: Sequence[str]) -> Iterator[tuple[Origin, str, str]]:
+        """What makes it no link of the chain that has `passed` these profiles, itself the last.
 
-    def gaps(self) -> Complaints:
-        """What it lacks or has twice, to be a link."""
-        sources = {_TOKEN_FILE, _SOURCE} & self.keys.keys()
-        if "role_arn" not in self.keys:
+        A profile that gets its credentials otherwise is not asked for what a link needs.
+        """
+        foreign = {wrong: key for keys, wrong in _FOREIGN.items() for key in keys.split()[::-1] if key in self.keys}
+        for wrong, key in foreign.items():
+            yield replace(self.origin(key), text=None), wrong, _OTHERWISE
+        if foreign:
+            return
+        role, token, source = (self.keys.get(key) for key in ("role_arn", _TOKEN_FILE, _SOURCE))
+        if not role:
             yield self.origin("role_arn"), "it is missing: the profile assumes no role", "Add role_arn = ARN."
-        if len(sources) > 1:
+        if token and source:
             wrong = f"{_SOURCE} stands beside it, and a role is assumed by one of the two"
             yield self.origin(_TOKEN_FILE), wrong, "Take one of them out."
-        if not sources:
+        elif source in passed:
+            wrong = f"the profiles go in a circle: {' → '.join((*passed, str(source)))}"
+            yield self.origin(_SOURCE), wrong, f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}."
+        elif not (token or source):
             wrong = f"it is missing, and so is {_TOKEN_FILE}: the chain ends here without a token"
             yield self.origin(_SOURCE), wrong, f"Add {_TOKEN_FILE} = PATH, or the {_SOURCE} that has it."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Book:
-    """Both files, merged as the AWS CLI merges them: the credentials file's keys win."""
-
-    values: Values
-    paths: Sequence[str]
-    sections: Mapping[str, Any]
-    shared: Mapping[str, Any]
-
-    def profile(self, name: str) -> _Profile | None:
-        configured, shared = self.sections["profiles"].get(name), self.shared.get(name)
-        if configured is None and shared is None:
-            return None
-        keys = {key: value for key, value in {**(configured or {}), **(shared or {})}.items() if value}
-        return _Profile(name=name, path=self.paths[configured is None], keys=keys)
-
-    def line(self, name: str, asked: Origin) -> list[_Profile]:
-        """The profiles from `name`, which `asked` asks for, towards the token, as far as `source_profile` leads."""
-        line: list[_Profile] = []
-        while profile := self.profile(name):
-            line.append(profile)
-            foreign = [*profile.foreign()]
-            for complaint in foreign or profile.gaps():
-                self.values.refuse(*complaint)
-            asked = profile.origin(_SOURCE)
-            if _TOKEN_FILE in profile.keys or not (name := self.values.get(asked)):
-                return line
-            passed = [each.name for each in line]
-            if name in passed:
-                circle = " → ".join((*passed[passed.index(name) :], name))
-                if not foreign:  # such a profile may name itself, for the AWS CLI
-                    remedy = f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}."
-                    self.values.refuse(asked, f"the profiles go in a circle: {circle}", remedy)
-                return line
-        self.values.refuse(asked, f"there is no profile {name}", self._remedy(name))
-        return line
-
-    def _remedy(self, name: str) -> str:
-        if name in self.sections:
-            return f"The section [{name}] of {self.paths[0]} lacks the word: write [profile {name}]."
-        from difflib import get_close_matches  # lazily: only who errs needs it
-
-        known = sorted({*self.sections["profiles"], *self.shared})
-        for near in get_close_matches(name, known, n=1):
-            return f"Did you mean {near}?"
-        return f"{self.paths[0]} has {', '.join(known) or 'no profiles'}."
-
-    def endpoint(self, name: str) -> str:
-        """Which entry gives the profile an STS endpoint of its own, if one does."""
-        keys = profile.keys if (profile := self.profile(name)) else {}
-        service = self.sections["services"].get(str(keys.get("services")), {}).get("sts", {})
-        return f"endpoint_url of profile {name}" if "endpoint_url" in {*keys, *service} else ""
+def _line(name: str, asked: Origin, profiles: Mapping[str, _Profile], values: Values) -> list[_Profile]:
+    """The profiles from `name`, which `asked` asks for, towards the token, as far as `source_profile` leads."""
+    passed: list[str] = []
+    while profile := profiles.get(name):
+        passed.append(name)
+        for complaint in profile.complaints(passed):
+            values.refuse(*complaint)
+        asked = profile.origin(_SOURCE)
+        name = "" if _TOKEN_FILE in profile.keys else values.get(asked) or ""
+        if not name or name in passed:
+            break
+    else:
+        known = ", ".join(sorted(profiles)) or "none"
+        remedy = f"There is {known}; write the section of the config file as [profile {name}]."
+        values.refuse(asked, f"there is no profile {name}", remedy)
+    return [profiles[each] for each in passed]
 
 
-def _read(values: Values, environ: Mapping[str, str]) -> _Book | None:
+def _read(values: Values, environ: Mapping[str, str]) -> Mapping[str, _Profile] | None:
+    """The profiles of both files, merged as the AWS CLI merges them: the credentials file's keys win."""
     from botocore.configloader import build_profile_map  # lazily: the plain case does without
 
     said = [values.origins[name] for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
-    paths = [expand(origin.text or "", environ) for origin in said]
-    files = [replace(origin, text=path, parse=_sections) for origin, path in zip(said, paths, strict=True)]
+    files = [replace(each, text=expand(each.text or "", environ), parse=_sections) for each in said]
     if (config := values.get(files[0])) is None or (shared := values.get(files[1])) is None:
         return None
-    if not (config or shared or Path(paths[0]).is_file()):
+    if not (config or shared or Path(str(files[0].text)).is_file()):
         remedy = "Mount the AWS config file into this container, or set AWS_CONFIG_FILE to where it is."
         values.refuse(files[0], "profiles are asked for, and there is no such file", remedy)
         return None
-    return _Book(values=values, paths=paths, sections=build_profile_map(config), shared=shared)
+    profiles: dict[str, _Profile] = {}
+    configured = build_profile_map(config)["profiles"]
+    for name in {**configured, **shared}:
+        keys = {key: value for key, value in {**configured.get(name, {}), **shared.get(name, {})}.items() if value}
+        profiles[name] = _Profile(name=name, path=str(files[name not in configured].text), keys=keys)
+    return profiles
 
 
 def _sections(path: str) -> Any:
@@ -166,9 +138,8 @@ def _sections(path: str) -> Any:
     from botocore.exceptions import ConfigNotFound, ConfigParseError
 
     try:
-        with Path(path).open("rb") as file:  # botocore takes a file that it may not read for an empty one
-            file.read(1)
-        return raw_config_parse(path)
+        with Path(path).open("rb"):  # botocore takes a file that it may not read for an empty one
+            return raw_config_parse(path)
     except (FileNotFoundError, NotADirectoryError, ConfigNotFound):  # the last: no regular file, /dev/null
         return {}
     except OSError as error:
@@ -183,7 +154,3 @@ def _line_of(error: object) -> str:
     errors = getattr(error, "errors", None)
     line = errors[0][0] if errors else getattr(error, "lineno", None)
     return f": line {line} cannot be understood" if line else ": an indented block must be lines of key = value"
-
-
-def _block(_: str) -> NoReturn:
-    raise Illegal("an indented block is no value for it", "Write it on one line.")

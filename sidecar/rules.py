@@ -20,6 +20,8 @@ CHAINED_LONGEST = 3_600  # role chaining: a session bought with a session lasts 
 DEFAULT_DURATION = 3_600  # what STS itself grants where nothing is asked for
 MOST_TAGS, MOST_POLICY_ARNS, POLICY_LENGTH = 50, 10, 2_048
 
+NEVER = r"(?!)"  # the pattern of a form that nothing has
+
 # Stands in for a role that is missing or wrong while the rest of its chain is checked; it is never walked.
 STAND_IN = Role.parse("arn:aws:iam::000000000000:role/stand-in")
 
@@ -69,8 +71,7 @@ class Items:
         names = [self.name(item) for item in items]
         for name in names:
             if names.count(name) > 1:
-                folds = "" if self.name is str else "; upper and lower case are the same"
-                raise Illegal(f"the {self.what} {name!r} is given twice", f"Leave one out{folds}.")
+                raise Illegal(f"the {self.what} {name!r} is given twice", "Leave one out.")
         if len(items) > self.most:
             raise Illegal(f"{len(items)} {self.what}s, and STS takes {self.most}", "Leave some out.")
         return items
@@ -100,15 +101,16 @@ def _pair(text: str) -> tuple[str, str]:
     return key.strip(), value.strip()
 
 
+def _is_object(text: str) -> bool:
+    return isinstance(json.loads(text), dict)
+
+
 _NAME, _NAMED = r"(?a)[\w+=,.@-]{2,64}", "Write 2 to 64 of [A-Za-z0-9_+=,.@-]"
 _KEY = r"(?!(?i:aws):)[\w .:/+\-@]{1,128}"
 _TAGS = "keys of 1 to 128 and values of up to 256 letters, digits, spaces and [_.:/+@-]; aws: begins AWS's own"
 _WHOLE, _GRANTED = r"(?a)\d{1,9}", f"not a whole number of seconds that STS grants, {SHORTEST} to {LONGEST} seconds"
 _DOCUMENT = 'Write the document itself, as JSON: {"Version": "2012-10-17", "Statement": [...]}.'
-_SHORT, _TOO_LONG = (
-    rf"(?s).{{0,{POLICY_LENGTH}}}",
-    f"too long: STS takes a session policy of {POLICY_LENGTH} characters",
-)
+_NO_POLICY = f"not a policy document: STS takes a session policy of {POLICY_LENGTH} characters at most, in JSON"
 _POLICY_ARN = r"(?a)arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+"
 
 # A chained hop is bound more tightly by `breaches`.
@@ -119,10 +121,7 @@ external_id = Form(r"(?a)[\w+=,.@:/-]{2,1224}", "not a legal external id", "Writ
 # Whether a region of that form exists is DNS's to say.
 region = Form(r"[a-z]{2,}(-[a-z0-9]+)+", "not the name of an AWS region", "Write for instance eu-central-1.")
 _arn = Form(_POLICY_ARN, "{!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME.")
-_policy = Form(
-    r"[\t\n\r\x20-\xff]+", "not a policy document", _DOCUMENT, holds=lambda text: isinstance(json.loads(text), dict)
-)
-policy = Form(_SHORT, _TOO_LONG, "Shorten it, or give the ARN of a managed policy that says the same.", _policy)
+policy = Form(rf"[\t\n\r\x20-\xff]{{1,{POLICY_LENGTH}}}", _NO_POLICY, _DOCUMENT, holds=_is_object)
 _key = Form(_KEY, "{!r} is not a tag key", f"Write keys alone: {_TAGS}.")
 _tag = Form(rf"{_KEY}=[\w .:/=+\-@]{{0,256}}", "{!r} is not a session tag", f"Write key=value: {_TAGS}.", _pair)
 

@@ -3,7 +3,6 @@
 What botocore reads by itself (`AWS_CA_BUNDLE`, FIPS, dual-stack, proxies) is not ours to resolve and not in it.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -12,7 +11,7 @@ from typing import Any
 
 from sidecar.authorization import TOKEN
 from sidecar.model import Secret
-from sidecar.rules import PARAMETERS, Form, Illegal, Items, regions
+from sidecar.rules import PARAMETERS, Form, Items, regions
 from sidecar.values import Setting
 
 # Name, or ours and AWS's; default; what it says of a hop; meaning. A line without bars opens a group.
@@ -57,7 +56,6 @@ TARGET_NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}"
 ANY_HOST = ("*", "0.0.0.0", "::")
 # Longer than any grace period seen in the wild: a day.
 _LONGEST_DRAIN = 86_400
-_LAST_PORT = 65_535
 
 
 class Authorization(StrEnum):
@@ -78,19 +76,9 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def _literal(text: str) -> str:
-    return text if text == "*" else str(ip_address(text))
-
-
-_HOST = Form("(?s).*", "{!r} is not a literal IP address", "Write 127.0.0.1, not a name; IPv6 as [::1]:9911.", _literal)
-
-
-def address(text: str) -> Address:
-    """Any literal address, or `*`, and a port."""
-    match = re.fullmatch(r"(?as)(\[)?(.*)(?(1)\]):(\d{1,5})", text)
-    if not match or int(match[3]) > _LAST_PORT:
-        raise Illegal("not an address and a port", "Write for instance 127.0.0.1:9911 (the port is 0 to 65535).")
-    return Address(host=_HOST(match[2]), port=int(match[3]))
+def _address(text: str) -> Address:
+    host, _, port = text.rpartition(":")
+    return Address(host=host if host == "*" else str(ip_address(host.strip("[]"))), port=int(port))
 
 
 def _is_loopback(listen: Address) -> bool:
@@ -102,6 +90,9 @@ def one_of(*choices: str, make: Callable[[str], Any] = str) -> Form:
     return Form("|".join(choices), "no such choice", f"Write {', '.join(choices[:-1])} or {choices[-1]}.", make)
 
 
+_PLACE, _NO_PLACE = r"(?a)(\[.+\]|[^\[\]]+):\d{1,5}", "not a literal IP address and a port from 0 to 65535"
+_PLACED = "Write for instance 127.0.0.1:9911 or [::1]:9911, and no host name."
+_PLAIN = Form(_PLACE, _NO_PLACE, _PLACED, _address, lambda place: place.port <= 65_535)
 _LOOPBACK = "the credential endpoint listens on loopback only: whoever reaches it gets the credentials"
 _NUMBER, _SECONDS = r"(?a)\d{1,6}(\.\d+)?", f"not a number of seconds from 0 to {_LONGEST_DRAIN}"
 _NAMED = "{!r} cannot name a target: the name goes into URLs, paths and metrics"
@@ -113,10 +104,10 @@ _USABLE = "Give at least 16 of [A-Za-z0-9._~-], or leave it out for 256 random b
 FORMS: Mapping[str, Callable[[str], Any]] = {
     "SIDECAR_PROFILES": Items(_PROFILE, "profile", name=str),
     "SIDECAR_STS_FALLBACK_REGIONS": regions,
-    "SIDECAR_LISTEN": Form(".*", _LOOPBACK, "Write 127.0.0.1 and a port, or [::1] and a port.", address, _is_loopback),
+    "SIDECAR_LISTEN": Form(".*", _LOOPBACK, "Write 127.0.0.1 and a port, or [::1] and a port.", _PLAIN, _is_loopback),
     "SIDECAR_AUTHORIZATION": one_of(*Authorization, make=Authorization),
     "SIDECAR_AUTHORIZATION_TOKEN": Form(TOKEN.pattern, _UNUSABLE, _USABLE, Secret),
-    "SIDECAR_STATUS_LISTEN": address,
+    "SIDECAR_STATUS_LISTEN": _PLAIN,
     "SIDECAR_DRAIN": Form(_NUMBER, _SECONDS, "Write for instance 25.", float, lambda n: n <= _LONGEST_DRAIN),
     "SIDECAR_LOG_LEVEL": one_of("debug", "info", "warning", "error"),
     "SIDECAR_LOG_FORMAT": one_of("json", "text"),
@@ -138,9 +129,8 @@ def _rows() -> Iterator[Setting]:
 
 
 SETTINGS = tuple(_rows())
-WALKING = ("The chain", "How STS is reached")  # the groups that a single walk needs
 
 
 def pick(*names: str) -> tuple[Setting, ...]:
-    """The settings of those names, in the order of the table."""
-    return tuple(setting for setting in SETTINGS if setting.name in names)
+    """The settings of those names and groups, in the order of the table."""
+    return tuple(setting for setting in SETTINGS if {setting.name, setting.group} & {*names})

@@ -8,18 +8,18 @@ errors, so that a slip of the pen does not pass for a default.
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from sidecar.errors import ConfigError, Problem
 from sidecar.model import Hop
-from sidecar.rules import DEFAULT_DURATION, STAND_IN, Illegal, breaches
+from sidecar.rules import DEFAULT_DURATION, NEVER, STAND_IN, Form, Illegal, breaches
 
 PREFIX = "SIDECAR_"
 
 # What kubelet injects for a Service whose name begins with `sidecar` (enableServiceLinks): not ours, and no slip.
 _SERVICE_LINK = re.compile(r"SIDECAR_(.+_)?(SERVICE_(HOST|PORT.*)|PORT(_\d+_(TCP|UDP|SCTP).*)?)")
-# Enough of a long value (a policy) to recognise it by in one line; a path stays whole.
-_SHOWN = 120
+_LINKED = "kubelet injected this for a Service whose name begins with sidecar"
+_LINK = Form(NEVER, _LINKED, "Set enableServiceLinks: false on the pod, or rename the Service.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +66,6 @@ class Origin:
     parse: Callable[[str], Any] = str
     is_secret: bool = False
 
-    @property
-    def shown(self) -> str | None:
-        """The text as people may see it: clipped to what identifies it, and never a secret."""
-        if self.text is None or self.is_secret:
-            return None
-        return self.text if len(self.text) <= _SHOWN else self.text[: _SHOWN - 1] + "…"
-
-    def problem(self, wrong: str, remedy: str) -> Problem:
-        """The problem with what was given here."""
-        return Problem(setting=self.name, value=self.shown, source=self.source, wrong=wrong, remedy=remedy)
-
 
 # What is said of one hop, by its field, and of the region in which it is asked for.
 Link = Mapping[str, Origin]
@@ -103,8 +92,10 @@ class Values:
             self.refuse(origin, illegal.wrong, illegal.remedy)
 
     def refuse(self, origin: Origin, wrong: str, remedy: str) -> None:
-        """Adds a problem."""
-        self.problems[origin.problem(wrong, remedy)] = None
+        """Adds the problem with what was given there, which is not shown where it is a secret."""
+        shown = None if origin.is_secret else origin.text
+        found = Problem(setting=origin.name, value=shown, source=origin.source, wrong=wrong, remedy=remedy)
+        self.problems[found] = None
 
     def check(self) -> None:
         """Raises ConfigError with every problem that was met."""
@@ -165,10 +156,5 @@ def _origin(setting: Setting, flags: Mapping[str, str], environ: Mapping[str, st
     )
     said = ((text.strip(), by, source) for text, by, source in ways if text and text.strip())
     text, by, source = next(said, (None, "", "nowhere"))
-    parse = _link if text and text.startswith("tcp://") and by.startswith(PREFIX) else setting.parse
+    parse = _LINK if text and text.startswith("tcp://") and by.startswith(PREFIX) else setting.parse
     return Origin(name=setting.name, text=text, by=by, source=source, parse=parse, is_secret=setting.is_secret)
-
-
-def _link(_: str) -> NoReturn:
-    remedy = "Set enableServiceLinks: false on the pod, or rename the Service."
-    raise Illegal("kubelet injected this for a Service whose name begins with sidecar", remedy)

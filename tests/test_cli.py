@@ -97,14 +97,14 @@ def test_configuration_errors_are_all_told_on_stderr_with_exit_2(command: str) -
 
 
 def test_config_shows_every_setting_with_its_value_and_source() -> None:
-    ended = run("config", "--drain", "5", "--format", "json", environ=PLAIN)
-    rows = {row["setting"]: (row["value"], row["source"]) for row in json.loads(ended.out)}
+    ended = run("config", "--drain", "5", environ=PLAIN)
+    rows = {name: rest for name, *rest in (re.split(r"  +", line) for line in ended.out.splitlines())}
     assert (ended.code, ended.err) == (0, "")
     assert rows.keys() == {setting.name for setting in SETTINGS}
-    assert rows["AWS_ROLE_ARN"] == (ROLE_A, "environment")
-    assert rows["SIDECAR_DRAIN"] == ("5", "flag --drain")
-    assert rows["SIDECAR_LISTEN"] == ("127.0.0.1:9911", "default")
-    assert rows["SIDECAR_STATE_DIR"] == (None, "nowhere")
+    assert rows["AWS_ROLE_ARN"] == ["environment", ROLE_A]
+    assert rows["SIDECAR_DRAIN"] == ["flag --drain", "5"]
+    assert rows["SIDECAR_LISTEN"] == ["default", "127.0.0.1:9911"]
+    assert rows["SIDECAR_STATE_DIR"] == ["nowhere"]
 
 
 def test_config_as_text_is_one_line_per_setting_and_warns_on_stderr() -> None:
@@ -115,10 +115,9 @@ def test_config_as_text_is_one_line_per_setting_and_warns_on_stderr() -> None:
     assert "900 s" in ended.err
 
 
-@pytest.mark.parametrize("form", ["json", "text"])
-def test_d16_config_says_of_a_secret_only_whether_it_is_set(form: str) -> None:
+def test_d16_config_says_of_a_secret_only_whether_it_is_set() -> None:
     secret = "0123456789abcdef-hunter2"
-    ended = run("config", "--format", form, environ={**PLAIN, "SIDECAR_AUTHORIZATION_TOKEN": secret})
+    ended = run("config", environ={**PLAIN, "SIDECAR_AUTHORIZATION_TOKEN": secret})
     assert ended.code == 0
     assert secret not in ended.out + ended.err
     assert re.search(r"SIDECAR_AUTHORIZATION_TOKEN.*\bset\b", ended.out, re.DOTALL)
@@ -193,7 +192,7 @@ async def test_run_serves_what_probe_and_get_ask_for_until_sigterm(environ: dict
         assert json.loads(ended.out)["AccountId"] == ACCOUNT_B
         ended = await running("get", "--target", "other", environ=environ)
         assert ended.code == 1
-        assert "the targets there are default; say one with --target" in ended.err
+        assert "other/token cannot be read: No such file or directory; are --target and" in ended.err
         daemon.send_signal(signal.SIGTERM)
         _, rest = await asyncio.wait_for(daemon.communicate(), 30)
         assert daemon.returncode == 0, rest

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sidecar.client import ask
-from sidecar.config import Address, Authorization, Client
 from sidecar.contract import Answer, Refusal, Request, error
 from sidecar.errors import ClientError
 from sidecar.formats import Document, document
+from sidecar.settings import Address
 from tests.builders import session
 from tests.harness import free_port
 from tests.wire import serving
@@ -21,17 +21,16 @@ GOOD = document(session())
 JSON = str(dict(GOOD)).replace("'", '"').encode()
 
 
-def client(home: Path, port: int, target: str = "default", **changes: Authorization) -> Client:
-    """A client of whatever listens on `port`, whose authorization tokens lie in `home`."""
-    shown = {"authorization": Authorization.TOKEN, **changes}
-    listen = Address(host="127.0.0.1", port=port)
-    return Client(target=target, listen=listen, authorization_dir=str(home), **shown)
+def get(home: Path | None, port: int) -> Document:
+    """What is answered by whatever listens on `port`, where the authorization tokens lie in `home`, or none is asked
+    for."""
+    return ask("default", Address(host="127.0.0.1", port=port), None if home is None else str(home))
 
 
-def project(home: Path, text: str = TOKEN, target: str = "default") -> Path:
+def project(home: Path, text: str = TOKEN) -> Path:
     """An authorization token where the daemon writes it."""
-    (home / target).mkdir()
-    path = home / target / "token"
+    (home / "default").mkdir()
+    path = home / "default" / "token"
     path.write_text(text)
     return path
 
@@ -39,12 +38,12 @@ def project(home: Path, text: str = TOKEN, target: str = "default") -> Path:
 async def asked(home: Path, answer: Answer) -> Document:
     """What the client makes of `answer`."""
     async with serving(lambda _: answer) as served:
-        return await asyncio.to_thread(ask, client(home, served.port))
+        return await asyncio.to_thread(get, home, served.port)
 
 
-def complaint(home: Path, **changes: Authorization) -> str:
+def complaint(home: Path) -> str:
     with pytest.raises(ClientError) as caught:
-        ask(client(home, free_port(), **changes))
+        get(home, free_port())
     return str(caught.value)
 
 
@@ -57,14 +56,14 @@ async def test_it_asks_for_its_target_with_the_targets_token(tmp_path: Path) -> 
         return Answer.of(200, JSON)
 
     async with serving(handler) as served:
-        assert await asyncio.to_thread(ask, client(tmp_path, served.port)) == GOOD
+        assert await asyncio.to_thread(get, tmp_path, served.port) == GOOD
     (request,) = seen
     assert (request.method, request.target) == ("GET", "/v1/credentials/default")
     assert request.headers["authorization"] == TOKEN
     assert request.headers["host"] == f"127.0.0.1:{served.port}"
 
 
-async def test_no_token_is_shown_where_none_is_asked_for(tmp_path: Path) -> None:
+async def test_no_token_is_shown_where_none_is_asked_for() -> None:
     seen: list[Request] = []
 
     def handler(request: Request) -> Answer:
@@ -72,7 +71,7 @@ async def test_no_token_is_shown_where_none_is_asked_for(tmp_path: Path) -> None
         return Answer.of(200, JSON)
 
     async with serving(handler) as served:
-        await asyncio.to_thread(ask, client(tmp_path, served.port, authorization=Authorization.NONE))
+        await asyncio.to_thread(get, None, served.port)
     assert "authorization" not in seen[0].headers
 
 
@@ -89,7 +88,7 @@ async def test_a_refusal_is_told_with_code_message_and_setting(tmp_path: Path) -
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"\xff", b'"x"'])
 async def test_another_server_is_taken_for_none_of_ours(tmp_path: Path, body: bytes) -> None:
     project(tmp_path)
-    with pytest.raises(ClientError, match=r"no credential-sidecar: look at SIDECAR_LISTEN"):
+    with pytest.raises(ClientError, match=r"no credential-sidecar answers on 127.0.0.1:\d+ .*SIDECAR_LISTEN"):
         await asked(tmp_path, Answer.of(200, body))
 
 
@@ -107,11 +106,10 @@ def test_nobody_there_names_the_address_and_the_setting(tmp_path: Path) -> None:
     assert "SIDECAR_LISTEN" in said
 
 
-def test_a_missing_token_names_the_directory_or_the_targets_that_are_there(tmp_path: Path) -> None:
-    assert "set SIDECAR_AUTHORIZATION_DIR" in complaint(tmp_path)
-    assert "set SIDECAR_AUTHORIZATION_DIR" in complaint(tmp_path / "none")
-    project(tmp_path, target="ledger")
-    assert "the targets there are ledger; say one with --target" in complaint(tmp_path)
+def test_a_missing_token_names_the_file_and_what_leads_there(tmp_path: Path) -> None:
+    said = complaint(tmp_path / "none")
+    assert f"{tmp_path}/none/default/token cannot be read: No such file" in said
+    assert "are --target and SIDECAR_AUTHORIZATION_DIR the sidecar's?" in said
 
 
 @pytest.mark.parametrize("text", ["", "short", "two\nlines-of-16-characters", "a;b" * 10, "ä" * 20])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.config import Address, Authorization, Config, origins, resolve, resolve_client, resolve_status
+from sidecar.config import Address, Authorization, Config, read, resolve, resolve_client
 from sidecar.errors import ConfigError
 from sidecar.model import Role, Secret
 from sidecar.settings import SETTINGS
@@ -235,8 +235,7 @@ def test_d16_the_authorization_token_is_in_no_message_and_no_repr() -> None:
     assert wrong not in "".join(problems({**PLAIN, "SIDECAR_AUTHORIZATION_TOKEN": wrong}))
     resolved = config({**PLAIN, "SIDECAR_AUTHORIZATION_TOKEN": right})
     assert resolved.authorization_token == Secret(right)
-    for origin in resolved.origins:
-        assert right not in f"{origin.shown} {origin.problem('wrong', 'Remedy.')}"
+    assert right not in f"{resolved}"
 
 
 @pytest.mark.parametrize(("duration", "count"), [("2699", 1), ("2700", 0), ("3600", 0)])
@@ -263,18 +262,24 @@ def test_every_setting_has_its_origin() -> None:
     assert resolved.source_of("AWS_ROLE_ARN") == "environment"
     assert resolved.source_of("SIDECAR_DRAIN") == "flag --drain"
     assert resolved.source_of("SIDECAR_LISTEN") == "default"
-    assert resolved.origins == origins({"SIDECAR_DRAIN": "5"}, PLAIN)
+    assert [*resolved.origins] == [setting.name for setting in SETTINGS]
 
 
 def test_a_client_needs_no_chain() -> None:
-    client = resolve_client({}, {"SIDECAR_LISTEN": "127.0.0.1:1", "SIDECAR_TARGET_ROLE_ARN": "nonsense"})
-    assert (client.target, client.listen.port) == ("default", 1)
+    target, listen, directory = resolve_client(
+        {}, {"SIDECAR_LISTEN": "127.0.0.1:1", "SIDECAR_TARGET_ROLE_ARN": "nonsense"}
+    )
+    assert (target, listen.port, directory) == ("default", 1, "/var/run/credential-sidecar")
+
+
+def test_a_client_needs_no_directory_where_no_token_is_asked_for() -> None:
+    assert resolve_client({}, {"SIDECAR_AUTHORIZATION": "none"})[2] is None
 
 
 def test_a_client_asks_for_the_first_target_or_the_one_that_is_named() -> None:
     environ = {"SIDECAR_PROFILES": "one,two"}
-    assert resolve_client({}, environ).target == "one"
-    assert resolve_client({}, environ, "two").target == "two"
+    assert resolve_client({}, environ)[0] == "one"
+    assert resolve_client({}, environ, "two")[0] == "two"
 
 
 @pytest.mark.parametrize("target", ["", "..", "a/b", "../../etc", "x" * 65])
@@ -289,9 +294,9 @@ def test_a_client_hears_of_what_is_wrong_with_its_own_settings() -> None:
 
 
 def test_a_probe_needs_the_status_address_alone() -> None:
-    assert resolve_status({}, {"SIDECAR_DURATION": "nonsense"}) == Address(host="*", port=9912)
+    assert read({}, {"SIDECAR_DURATION": "nonsense"}, "SIDECAR_STATUS_LISTEN") == (Address(host="*", port=9912),)
     with pytest.raises(ConfigError, match="SIDECAR_STATUS_LISTEN"):
-        resolve_status({}, {"SIDECAR_STATUS_LISTEN": "nonsense"})
+        read({}, {"SIDECAR_STATUS_LISTEN": "nonsense"}, "SIDECAR_STATUS_LISTEN")
 
 
 TEXTS = st.text(max_size=20) | st.sampled_from(

@@ -79,11 +79,11 @@ def test_the_credential_endpoint_listens_on_loopback_alone(text: str) -> None:
 @pytest.mark.parametrize(
     ("parse", "text", "words"),
     [
-        (parser("SIDECAR_LISTEN"), "localhost:9911", "'localhost' is not a literal IP address"),
-        (parser("SIDECAR_LISTEN"), "9911", "not an address and a port"),
-        (parser("SIDECAR_LISTEN"), "127.0.0.1:http", "not an address and a port"),
-        (parser("SIDECAR_STATUS_LISTEN"), "*:65536", "not an address and a port"),
-        (parser("SIDECAR_STATUS_LISTEN"), "*:", "not an address and a port"),
+        (parser("SIDECAR_LISTEN"), "localhost:9911", "not a literal IP address and a port"),
+        (parser("SIDECAR_LISTEN"), "9911", "not a literal IP address and a port"),
+        (parser("SIDECAR_LISTEN"), "127.0.0.1:http", "not a literal IP address and a port"),
+        (parser("SIDECAR_STATUS_LISTEN"), "*:65536", "a port from 0 to 65535"),
+        (parser("SIDECAR_STATUS_LISTEN"), "*:", "not a literal IP address and a port"),
         (parser("SIDECAR_PROFILES"), "a/b", "'a/b' cannot name a target"),
         (parser("SIDECAR_PROFILES"), "..", "'..' cannot name a target"),
         (parser("SIDECAR_PROFILES"), "x" * 65, "cannot name a target"),
