@@ -38,7 +38,7 @@ format: $(VENV)/lint.stamp ## rewrite the code as `make lint` wants it
 	$(PY) -m ruff check --fix .
 
 chaos: $(VENV)/test.stamp ## the real process through STS outages, its time sped up by libfaketime
-	$(PY) -m pytest -m chaos $(ARGS)
+	$(PY) -m pytest -m chaos -n 3 $(ARGS) # they wait more than they work
 
 mutants: $(VENV)/test.stamp ## plant every known defect and show the test that sees it
 	$(PY) -m tests.mutants $(ARGS)
