@@ -6,17 +6,27 @@ targets on whose behalf a hop was called.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar, dataclass_transform
 
 from sidecar.model import Claims, Failure, Hop, Phase
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True)
 class Event:
-    """Something that happened: one of the classes below."""
+    """Something that happened: one of the classes below, each of them a frozen dataclass.
+
+    `says` is what the log says of it, from its facts, and `level` how loudly, as long as nothing makes it special.
+    """
+
+    says: ClassVar[str]
+    level: ClassVar[str]
+
+    def __init_subclass__(cls, *, says: str, level: str = "info") -> None:
+        cls.says, cls.level = says, level
+        dataclass(frozen=True, kw_only=True)(cls)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Started(Event):
+class Started(Event, says="credential-sidecar {version} serves {targets}"):
     """The daemon begins: its version, what it will serve, and what is odd about its configuration."""
 
     version: str
@@ -24,16 +34,14 @@ class Started(Event):
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listening(Event):
+class Listening(Event, says="{face} on {addresses}"):
     """A listener accepts connections; `face` is `credentials` or `status`."""
 
     face: str
     addresses: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRead(Event):
+class TokenRead(Event, says="projected token read: {subject} for {audience}, until {expiration}"):
     """A projected token that was not there before; `rotated` if it replaced another."""
 
     path: str
@@ -41,8 +49,7 @@ class TokenRead(Event):
     rotated: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenFailed(Event):
+class TokenFailed(Event, level="warning", says="projected token {path} is {reason}: {detail}"):
     """The token file cannot be used, in a way it could not a moment ago."""
 
     path: str
@@ -61,8 +68,7 @@ class Attempt:
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HopSucceeded(Event):
+class HopSucceeded(Event, says="hop {hop} assumed {arn} for {lifetime:.0f} s"):
     """STS granted a session that lives for `lifetime` seconds; `packed` is in percent of the space for policies."""
 
     attempt: Attempt
@@ -73,8 +79,7 @@ class HopSucceeded(Event):
     packed: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HopFailed(Event):
+class HopFailed(Event, level="warning", says="hop {hop} to {role} failed: {code}: {hint}; again in {retry_in:.0f} s"):
     """An attempt brought nothing; `repeated` if it failed in the same way before.
 
     `claims` are those of the token that STS refused: audience and subject are its to judge, and a mismatch is seen at
@@ -89,49 +94,46 @@ class HopFailed(Event):
     claims: Claims | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseChanged(Event):
-    """A target moved from one phase to another; `remaining` is the served session's life in seconds, or None."""
+class PhaseChanged(Event, says="{target} is {after} with {remaining:.0f} s left"):
+    """A target moved from one phase to another; `remaining` is the served session's life in seconds."""
 
     target: str
     before: Phase
     after: Phase
-    remaining: float | None
+    remaining: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Skewed(Event):
-    """The node's clock differs from STS's by `seconds` (positive: the node is behind), or agrees again."""
+class Skewed(Event, says="STS's clock is {seconds:+.0f} s ahead of the node's"):
+    """The node's clock differs from STS's by `seconds` (positive: the node is behind), or agrees again.
+
+    `severity` is the level to say it at: `info`, `warning` or `error`.
+    """
 
     seconds: float
     severity: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefreshAsked(Event):
+class RefreshAsked(Event, says="refresh asked for"):
     """Somebody asked for a refresh now; not granted if somebody just did."""
 
     granted: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateRestored(Event):
+class StateRestored(Event, says="restored {hops} of {written} sessions from before the restart"):
     """Sessions that outlived a restart of the sidecar: how many hops of how many that were written."""
 
     hops: int
     written: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StateIgnored(Event):
+class StateIgnored(Event, level="warning", says="state in {path} is not used: {reason}"):
     """The state directory cannot be used, or what it holds is not ours; the daemon goes on without it."""
 
     path: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandlerFailed(Event):
+class HandlerFailed(Event, level="error", says="the {face} failed: {error} at {where}"):
     """A bug: what `face` names raised; a client got a 500. `where` are the places, innermost first, no values."""
 
     face: str
@@ -139,8 +141,7 @@ class HandlerFailed(Event):
     where: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stopping(Event):
+class Stopping(Event, says="stopping; serving on for {drain:g} s"):
     """The daemon was told to end and serves on for `drain` seconds."""
 
     drain: float

@@ -10,51 +10,14 @@ import logging
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from datetime import UTC, datetime
+from typing import Any
 
 from sidecar import events as e
 from sidecar.model import Claims, Failure, Hop, Phase
 
 _LOGGER = "sidecar"
-# What is said of an event, from its facts.
-_SENTENCES: Mapping[type[e.Event], str] = {
-    e.Started: "credential-sidecar {version} serves {targets}",
-    e.Listening: "{face} on {addresses}",
-    e.TokenRead: "projected token read: {subject} for {audience}, until {expiration}",
-    e.TokenFailed: "projected token {path} is {reason}: {detail}",
-    e.HopSucceeded: "hop {hop} assumed {arn} for {lifetime:.0f} s",
-    e.HopFailed: "hop {hop} to {role} failed: {code}: {hint}; next attempt in {retry_in:.0f} s",
-    e.PhaseChanged: "{target} is {after} with {remaining:.0f} s left",
-    e.Skewed: "STS's clock is {seconds:+.0f} s ahead of the node's",
-    e.RefreshAsked: "refresh asked for",
-    e.StateRestored: "restored {hops} of {written} sessions from before the restart",
-    e.StateIgnored: "state in {path} is not used: {reason}",
-    e.HandlerFailed: "the {face} failed: {error} at {where}",
-    e.Stopping: "stopping; serving on for {drain:g} s",
-}
-# The levels that are not `info`. That a target is due and refreshed in time is its ordinary life.
-_LEVELS: Mapping[type[e.Event], int] = {
-    e.TokenFailed: logging.WARNING,
-    e.HopFailed: logging.WARNING,
-    e.PhaseChanged: logging.DEBUG,
-    e.StateIgnored: logging.WARNING,
-    e.HandlerFailed: logging.ERROR,
-}
-_SKEWS = {
-    "": (logging.INFO, ", which is in order again"),
-    "warning": (logging.WARNING, ": mend the node's time synchronisation"),
-    "cause": (logging.ERROR, ": signatures fail at 300 s, and SDKs misjudge expirations; mend the node's time"),
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """What is written of one event."""
-
-    level: int
-    message: str
-    facts: Mapping[str, object]
 
 
 def subscriber(level: str, form: str | None) -> e.Observe:
@@ -71,49 +34,50 @@ def subscriber(level: str, form: str | None) -> e.Observe:
     ours.setLevel(level.upper())
 
     def observe(event: e.Event) -> None:
-        line = describe(event)
-        if ours.isEnabledFor(line.level):
-            ours.log(line.level, "%s", line.message, extra={"facts": line.facts})
+        facts = {name: value for name, value in _facts(event) if value is not None}
+        number = logging.getLevelNamesMapping()[_level(event).upper()]
+        ours.log(number, "%s", _sentence(event, facts), extra={"facts": {"event": type(event).__name__, **facts}})
 
     return observe
 
 
-def describe(event: e.Event) -> Line:
-    """The line for `event`."""
-    facts = {name: value for name, value in _facts(event) if value is not None}
-    said = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in facts.items()}
-    message = _SENTENCES[type(event)].format_map({"remaining": 0.0, **said})
-    level, more = _LEVELS.get(type(event), logging.INFO), ""
+def _level(event: e.Event) -> str:
     match event:
         case e.Skewed(severity=severity):
-            level, more = _SKEWS[severity]
+            return severity
         case e.PhaseChanged(after=Phase.EXPIRED):
-            level = logging.ERROR
-        case e.PhaseChanged(before=Phase.EMPTY | Phase.EXPIRED):
-            level = logging.INFO
-        case e.HopFailed(repeated=True):
-            level = logging.DEBUG
-        case e.HopFailed(claims=Claims()):
-            more = "; the token: issuer {issuer}, audience {audience}, subject {subject}".format_map(said)
-        case e.RefreshAsked(granted=False):
-            more = " again within ten seconds: not granted"
-        case e.Started(warnings=warnings):
-            more = "".join(f"; {warning}" for warning in warnings)
+            return "error"
+        case e.PhaseChanged(before=Phase.FRESH | Phase.STALE) | e.HopFailed(repeated=True):
+            return "debug"
         case _:
-            pass
-    return Line(level=level, message=message + more, facts={"event": type(event).__name__, **facts})
+            return event.level
 
 
-def _facts(event: e.Event | e.Attempt) -> Iterator[tuple[str, object]]:
+def _sentence(event: e.Event, facts: Mapping[str, object]) -> str:
+    said = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in facts.items()}
+    sentence = event.says.format_map(said)
+    match event:
+        case e.Skewed(severity="warning" | "error"):
+            return f"{sentence}: signatures fail at 300 s, and SDKs misjudge expirations; mend the node's time"
+        case e.HopFailed(claims=Claims(), repeated=False):
+            token = "the token: issuer {issuer}, audience {audience}, subject {subject}".format_map(said)
+            return f"{sentence}; {token}"
+        case e.RefreshAsked(granted=False):
+            return f"{sentence} again within ten seconds: not granted"
+        case e.Started(warnings=warnings):
+            return "; ".join((sentence, *warnings))
+        case _:
+            return sentence
+
+
+def _facts(event: Any) -> Iterator[tuple[str, object]]:
     """The event's fields, with a hop as its position and role, and a failure as what people look for."""
     for field in fields(event):
         match getattr(event, field.name):
-            case e.Attempt() as attempt:
-                yield from _facts(attempt)
+            case e.Attempt() | Failure() as part:
+                yield from _facts(part)
             case Hop() as hop:
                 yield from (("hop", hop.position), ("role", hop.role.arn))
-            case Failure(kind=kind, code=code, hint=hint):
-                yield from (("kind", kind), ("code", code), ("hint", hint))
             case Claims() as said:
                 yield from (("issuer", said.issuer), ("audience", said.audience), ("subject", said.subject))
                 yield "expiration", datetime.fromtimestamp(said.expiration, UTC).isoformat()

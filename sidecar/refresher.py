@@ -56,7 +56,7 @@ class Refresher:
         self._calls: dict[Hop, asyncio.Task[None]] = {}
         self._stir = asyncio.Event()
         self._offset: float | None = None  # STS's clock less ours, once STS has answered
-        self._skewed = ""
+        self._skewed = "info"
 
     @property
     def tokens(self) -> tuple[Token, ...]:
@@ -225,7 +225,7 @@ class Refresher:
             return
         self._offset = date - sent
         seconds = date - self._wall()
-        severity = "cause" if abs(seconds) >= SKEW_CAUSE else "warning" if abs(seconds) >= SKEW_WARNING else ""
+        severity = "error" if abs(seconds) >= SKEW_CAUSE else "warning" if abs(seconds) >= SKEW_WARNING else "info"
         if severity != self._skewed:
             self._skewed = severity
             self._observe(e.Skewed(seconds=seconds, severity=severity))

@@ -367,8 +367,8 @@ async def test_a_refresh_is_granted_once_in_ten_seconds_and_said_each_time(rig: 
     [
         ([0.0, 59.0], []),
         ([60.0, 239.0], ["warning"]),
-        ([-240.0, -1000.0], ["cause"]),
-        ([100.0, 300.0, 0.0], ["warning", "cause", ""]),
+        ([-240.0, -1000.0], ["error"]),
+        ([100.0, 300.0, 0.0], ["warning", "error", "info"]),
     ],
 )
 async def test_a_skewed_clock_is_told_when_its_severity_changes(rig: Rig, skews: list[float], told: list[str]) -> None:

@@ -161,8 +161,8 @@ sys.exit(main(sys.argv[4:]))
 
 # Real seconds for what a signal and some requests bring about; the next look at the token is among it.
 GRACE = 3.0
-# What runs before there is anything to serve, and the commands that have modules of their own.
-EARLY = {"cli", "config", "settings", "values", "rules", "profiles", "files", "sockets", "authorization"}
+# What runs as it is imported or before there is anything to serve, and the commands that have modules of their own.
+EARLY = {"cli", "config", "events", "settings", "values", "rules", "profiles", "files", "sockets", "authorization"}
 COMMANDS = {"client": "get", "formats": "once", "probe": "probe"}
 MODULES = sorted(
     path.stem
