@@ -15,7 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from sidecar import __version__
 from sidecar.contract import Refusal
 from sidecar.errors import TokenTrouble
-from sidecar.events import Event, HopFailed, HopSucceeded, TokenFailed, TokenRead
+from sidecar.events import Attempt, Event, HopFailed, HopSucceeded, TokenFailed, TokenRead
 from sidecar.ledger import Held, Reading, trouble
 from sidecar.model import Hop, Kind, Phase, Target
 
@@ -101,8 +101,17 @@ class Metrics:
     def observe(self, event: Event) -> None:
         """Counts what an event says."""
         match event:
-            case HopSucceeded() | HopFailed():
-                self._count_attempt(event)
+            case HopSucceeded(attempt=attempt, packed=packed):
+                self._count_call(attempt)
+                self._packed[attempt.hop] = packed or 0
+                for name in [target.name for target in self._targets if target.hop == attempt.hop]:
+                    self._series("refreshes_total", name, "success").inc()
+            case HopFailed(attempt=attempt, failure=failure):
+                self._count_call(attempt)
+                code = failure.code if failure.code in _codes(attempt.hop) else OTHER
+                for name in attempt.targets:
+                    self._series("refreshes_total", name, failure.kind).inc()
+                    self._series("hop_failures_total", name, attempt.hop.position, code).inc()
             case TokenRead(rotated=True):
                 self._series("token_rotations_total").inc()
             case TokenFailed(reason=reason):
@@ -133,21 +142,10 @@ class Metrics:
         metric = self._metrics[name]
         return metric.labels(*labels) if labels else metric
 
-    def _count_attempt(self, event: HopSucceeded | HopFailed) -> None:
-        made, position = event.attempt, event.attempt.hop.position
-        if made.region is not None:
-            self._series("sts_calls_total", position, made.region).inc()
-            self._series("hop_duration_seconds", position).observe(made.seconds)
-        if isinstance(event, HopSucceeded):
-            self._packed[made.hop] = event.packed or 0
-            for target in self._targets:
-                if target.hop == made.hop:
-                    self._series("refreshes_total", target.name, "success").inc()
-            return
-        code = event.failure.code if event.failure.code in _codes(made.hop) else OTHER
-        for name in made.targets:
-            self._series("refreshes_total", name, event.failure.kind).inc()
-            self._series("hop_failures_total", name, position, code).inc()
+    def _count_call(self, attempt: Attempt) -> None:
+        if attempt.region is not None:
+            self._series("sts_calls_total", attempt.hop.position, attempt.region).inc()
+            self._series("hop_duration_seconds", attempt.hop.position).observe(attempt.seconds)
 
     def _counted(self) -> Iterator[tuple[Any, ...]]:
         """Name and labels of every series that will ever be counted: a rate needs a zero to begin at."""
