@@ -18,15 +18,10 @@ from sidecar.errors import TokenTrouble
 from sidecar.events import Attempt, Event, HopFailed, HopSucceeded, TokenFailed, TokenRead
 from sidecar.ledger import Held, Reading, trouble
 from sidecar.model import Hop, Kind, Phase, Target
+from sidecar.remedies import known
 
 PREFIX = "credential_sidecar_"
-OTHER = "other"
-# The codes a hop can fail with that are worth telling apart; whatever else AWS invents is `other`.
-_ANY_HOP = f"""AccessDenied BadAnswer ConnectionError ExpiredTokenException MalformedPolicyDocument PackedPolicyTooLarge
-RegionDisabledException ShortSession Throttling Timeout ValidationError WrongIdentity {OTHER}""".split()
-_FIRST_HOP = "IDPCommunicationError IDPRejectedClaim InvalidIdentityToken".split()
-_FIRST_HOP += [f"Token{reason.capitalize()}" for reason in TokenTrouble]
-_LATER_HOP = "ExpiredToken InvalidClientTokenId SignatureDoesNotMatch".split()
+OTHER = "other"  # whatever code AWS invents that we have no words for
 _STATUSES = (200, 403, 503)
 _KINDS: dict[str, Any] = {"gauge": prometheus.Gauge, "counter": prometheus.Counter, "histogram": prometheus.Histogram}
 _BUCKETS = {
@@ -108,7 +103,7 @@ class Metrics:
                     self._series("refreshes_total", name, "success").inc()
             case HopFailed(attempt=attempt, failure=failure):
                 self._count_call(attempt)
-                code = failure.code if failure.code in _codes(attempt.hop) else OTHER
+                code = failure.code if failure.code in known(attempt.hop.position) else OTHER
                 for name in attempt.targets:
                     self._series("refreshes_total", name, failure.kind).inc()
                     self._series("hop_failures_total", name, attempt.hop.position, code).inc()
@@ -157,7 +152,9 @@ class Metrics:
             for hop in target.hop.chain:
                 yield "hop_duration_seconds", hop.position
                 yield from (("sts_calls_total", hop.position, region) for region in hop.regions)
-                yield from (("hop_failures_total", target.name, hop.position, code) for code in _codes(hop))
+                yield from (
+                    ("hop_failures_total", target.name, hop.position, code) for code in (*known(hop.position), OTHER)
+                )
 
     def _gauges(self, reading: Reading) -> Iterator[tuple[Any, ...]]:
         """Name, value and labels of everything that is true at the moment of the scrape."""
@@ -179,10 +176,6 @@ class Metrics:
 def _metric(each: Definition, registry: prometheus.CollectorRegistry) -> Any:
     more = {"buckets": _BUCKETS[each.name]} if each.name in _BUCKETS else {}
     return _KINDS[each.kind](PREFIX + each.name, each.meaning, each.labels, registry=registry, **more)
-
-
-def _codes(hop: Hop) -> list[str]:
-    return _ANY_HOP + (_LATER_HOP if hop.source else _FIRST_HOP)
 
 
 def _expires(held: Held) -> float:

@@ -5,20 +5,23 @@ from __future__ import annotations
 import pytest
 
 from sidecar.errors import TokenTrouble
-from sidecar.remedies import remedy
+from sidecar.remedies import known, remedy
 
-# DESIGN's table of codes and ours: what a hop can fail with, once classified.
-CODES = [
-    "AccessDenied", "InvalidIdentityToken", "IDPRejectedClaim", "IDPCommunicationError", "ValidationError",
-    "MalformedPolicyDocument", "PackedPolicyTooLarge", "RegionDisabledException", "SignatureDoesNotMatch",
-    "ShortSession", "WrongIdentity", "Timeout", "ConnectionError", "BadAnswer", "ExpiredTokenException",
-    "ExpiredToken", "InvalidClientTokenId", *(f"Token{trouble.value.capitalize()}" for trouble in TokenTrouble),
+# What a hop can fail with, once classified: either hop, the one that spends the token, and a later one.
+EITHER = [
+    "AccessDenied", "ValidationError", "MalformedPolicyDocument", "PackedPolicyTooLarge", "RegionDisabledException",
+    "ShortSession", "WrongIdentity", "Throttling", "Timeout", "ConnectionError", "BadAnswer", "ExpiredTokenException",
 ]  # fmt: skip
+FIRST = ["InvalidIdentityToken", "IDPRejectedClaim", "IDPCommunicationError"]
+FIRST += [f"Token{trouble.value.capitalize()}" for trouble in TokenTrouble]
+LATER = ["SignatureDoesNotMatch", "ExpiredToken", "InvalidClientTokenId"]
 
 
-@pytest.mark.parametrize("code", CODES)
-def test_every_known_code_has_words_of_its_own(code: str) -> None:
-    assert remedy(code, 1) != remedy("a code that nobody knows", 1)
+@pytest.mark.parametrize(("position", "codes"), [(1, EITHER + FIRST), (2, EITHER + LATER), (3, EITHER + LATER)])
+def test_every_known_code_has_words_of_its_own(position: int, codes: list[str]) -> None:
+    assert set(known(position)) == set(codes)
+    unknown = remedy("a code that nobody knows", position)
+    assert [code for code in codes if remedy(code, position) == unknown] == ["Throttling"]
 
 
 def test_access_denied_names_the_token_on_the_first_hop_and_the_source_on_later_ones() -> None:
