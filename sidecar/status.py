@@ -25,9 +25,9 @@ class Status:
     """Answers on the state of `targets`; `look` is called for each answer, `render` for the metrics."""
 
     def __init__(self, targets: Sequence[Target], version: str, look: Callable[[], Reading], render: Render) -> None:
-        self._targets, self._version, self._look, self._render = tuple(targets), version, look, render
+        self._targets, self._look, self._render = tuple(targets), look, render
         self._ready = {"/readyz": self._targets, **{f"/readyz/{target.name}": (target,) for target in targets}}
-        self._started = look().wall
+        self._constant = {"version": version, "started": _iso(look().wall)}
 
     def handle(self, request: Request) -> Answer:
         """The answer; every one is made from memory."""
@@ -47,13 +47,9 @@ class Status:
                 return Refusal.PATH.answer
 
     def _document(self, seen: Reading) -> dict[str, object]:
-        return {
-            "version": self._version,
-            "started": _iso(self._started),
-            "stopping": seen.is_stopping,
-            "skew_seconds": None if seen.skew is None else round(seen.skew, 3),
-            "targets": [_target(seen, target) for target in self._targets],
-        }
+        skew = None if seen.skew is None else round(seen.skew, 3)
+        targets = [_target(seen, target) for target in self._targets]
+        return {**self._constant, "stopping": seen.is_stopping, "skew_seconds": skew, "targets": targets}
 
 
 def _livez(seen: Reading) -> Answer:
