@@ -150,11 +150,10 @@ class Metrics:
             yield from (("requests_total", target.name, status) for status in _STATUSES)
             yield from (("refreshes_total", target.name, outcome) for outcome in ("success", *Kind))
             for hop in target.hop.chain:
-                yield "hop_duration_seconds", hop.position
-                yield from (("sts_calls_total", hop.position, region) for region in hop.regions)
-                yield from (
-                    ("hop_failures_total", target.name, hop.position, code) for code in (*known(hop.position), OTHER)
-                )
+                at, codes = hop.position, (*known(hop.position), OTHER)
+                yield "hop_duration_seconds", at
+                yield from (("sts_calls_total", at, region) for region in hop.regions)
+                yield from (("hop_failures_total", target.name, at, code) for code in codes)
 
     def _gauges(self, reading: Reading) -> Iterator[tuple[Any, ...]]:
         """Name, value and labels of everything that is true at the moment of the scrape."""
