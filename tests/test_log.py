@@ -14,6 +14,8 @@ import pytest
 from sidecar import events as e
 from sidecar import log
 from sidecar.emulator import Fault
+from sidecar.model import Claims, Kind, Phase
+from tests.builders import failure, target
 from tests.harness import Life, in_virtual_time
 
 pytestmark = pytest.mark.usefixtures("_logging")
@@ -77,6 +79,42 @@ def test_a_terminal_gets_text(tmp_path: Path) -> None:
 def test_levels_below_the_one_asked_for_are_silent(capfd: pytest.CaptureFixture[str]) -> None:
     log.subscriber("error", "json")(e.Stopping(drain=0.0))
     assert written(capfd) == []
+
+
+def attempted(*, repeated: bool) -> e.HopFailed:
+    claims = Claims(issuer="the issuer", subject="s", audience=("a", "b"), expiration=2e9, session_name="n")
+    made = e.Attempt(hop=target().hop.chain[0], targets=("default",), region="r", seconds=0.1, request_id=None)
+    failed = failure(Kind.DENIED)
+    return e.HopFailed(attempt=made, failure=failed, failures=1, retry_in=2.0, repeated=repeated, claims=claims)
+
+
+def moved(before: Phase, after: Phase) -> e.PhaseChanged:
+    return e.PhaseChanged(target="default", before=before, after=after, remaining=60.0)
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "words"),
+    [
+        (e.Started(version="1", targets=("a", "b"), warnings=("odd", "odder")), "info", "1 serves a, b; odd; odder"),
+        (attempted(repeated=False), "warning", "; the token: issuer the issuer, audience a, b, subject s"),
+        (attempted(repeated=True), "debug", "again in 2 s"),
+        (moved(Phase.EMPTY, Phase.FRESH), "info", "default is fresh with 60 s left"),
+        (moved(Phase.FRESH, Phase.STALE), "debug", "default is stale"),
+        (moved(Phase.STALE, Phase.FRESH), "debug", "default is fresh"),
+        (moved(Phase.STALE, Phase.EXPIRED), "error", "default is expired"),
+        (moved(Phase.EXPIRED, Phase.FRESH), "info", "default is fresh"),
+        (e.Skewed(seconds=-0.2, severity="info"), "info", "is -0 s ahead of the node's"),
+        (e.Skewed(seconds=300.0, severity="error"), "error", "+300 s ahead of the node's: signatures fail"),
+        (e.RefreshAsked(granted=False), "info", "not granted"),
+    ],
+)
+def test_a_line_is_as_loud_as_what_it_says(
+    event: e.Event, level: str, words: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log.subscriber("debug", "json")(event)
+    (line,) = written(capfd)
+    assert line["level"] == level
+    assert words in str(line["message"])
 
 
 @pytest.mark.parametrize("name", ["botocore", "aiobotocore.credentials", "aiohttp", "asyncio"])
