@@ -33,16 +33,12 @@ _Argument = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command: what it does (the docstring is its help), the settings that are its flags, further arguments."""
+    """A name, what it does (the docstring is its help), the settings that are its flags, further arguments."""
 
+    name: str
     perform: Callable[[argparse.Namespace, Mapping[str, str]], int]
     settings: tuple[Setting, ...] = ()
     arguments: tuple[_Argument, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """What is typed."""
-        return self.perform.__name__.removeprefix("_")
 
     @property
     def help(self) -> str:
@@ -170,13 +166,14 @@ _PATH: _Argument = ("path", {"nargs": "?", "default": "/readyz", "help": "defaul
 _SECONDS: _Argument = ("--seconds", {"type": float, "default": 5.0, "metavar": "N", "help": "default 5"})
 _ENDS: _Argument = ("--once", {"action": "store_true", "help": "end by itself after the first credentials"})
 
+# What a single walk needs.
+_WALKING = ("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT")
+
 COMMANDS = (
-    Command(_run, SETTINGS),
-    Command(
-        _once, pick("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT"), (_TARGET, _FORM)
-    ),
-    Command(_get, pick("SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR"), (_TARGET, _FORM)),
-    Command(_probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
-    Command(_config, SETTINGS),
-    Command(_demo, (), (_ENDS,)),
+    Command("run", _run, SETTINGS),
+    Command("once", _once, pick(*_WALKING), (_TARGET, _FORM)),
+    Command("get", _get, pick(*config.ASKING), (_TARGET, _FORM)),
+    Command("probe", _probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
+    Command("config", _config, SETTINGS),
+    Command("demo", _demo, (), (_ENDS,)),
 )

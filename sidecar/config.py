@@ -25,6 +25,11 @@ _COMFORTABLE = 2_700
 # What says how hop 1 alone is made; the other settings of a hop are of the last one, and these two of both.
 _FIRST, _EVERY = {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "SIDECAR_SOURCE_DURATION"}, {"session_name", "region"}
 
+# What a client of the running daemon needs to know.
+ASKING = ("SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR")
+
+Texts = Mapping[str, str]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
@@ -58,7 +63,7 @@ class Config:
         return self.origins[name].source
 
 
-def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
+def resolve(flags: Texts, environ: Texts) -> Config:
     """The whole configuration, from `flags` (by setting name) and `environ`; ConfigError with every problem."""
     values = Values(SETTINGS, flags, environ)
     values.problems |= dict.fromkeys(unknown(environ, values.origins))
@@ -68,10 +73,12 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     # AWS_PROFILE says what to do only where nothing of ours does.
     by_profiles = asked and not (asked == "AWS_PROFILE" and role)
     chains = _by_profiles(values, environ) if by_profiles else _by_settings(values)
-    fallback = values["SIDECAR_STS_FALLBACK_REGIONS"] or ()
-    hops = {name: values.chain(links, fallback) for name, links in chains.items()}
+    hops = {name: values.chain(links, values["SIDECAR_STS_FALLBACK_REGIONS"] or ()) for name, links in chains.items()}
     targets = tuple(Target(name=name, hop=hop) for name, hop in hops.items() if hop)
-    _refuse_conflicts(values)
+    fallbacks, endpoint = values.origins["SIDECAR_STS_FALLBACK_REGIONS"], values.origins["AWS_ENDPOINT_URL_STS"]
+    if fallbacks.by and endpoint.by:
+        wrong = f"{endpoint.by} sends all regions' calls to one endpoint"
+        values.refuse(fallbacks, wrong, "Unset one of the two.")
     values.check()
     for target in targets:
         if target.hop.duration < _COMFORTABLE:
@@ -80,22 +87,19 @@ def resolve(flags: Mapping[str, str], environ: Mapping[str, str]) -> Config:
     return Config(targets=targets, warnings=tuple(values.warnings), origins=values.origins, **own)
 
 
-def resolve_client(
-    flags: Mapping[str, str], environ: Mapping[str, str], target: str | None = None
-) -> tuple[str, Address, str | None]:
+def resolve_client(flags: Texts, environ: Texts, target: str | None = None) -> tuple[str, Address, str | None]:
     """What `get` needs: `target` or the first, where the daemon listens, and where the authorization tokens lie.
 
     The last is None where none is asked for. Chains are not looked at: a workload does not know them.
     """
-    names = ("SIDECAR_PROFILES", "SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION", "SIDECAR_AUTHORIZATION_DIR")
-    served, listen, authorization, directory = read(flags, environ, *names)
+    served, listen, authorization, directory = read(flags, environ, "SIDECAR_PROFILES", *ASKING)
     name = (served or (DEFAULT_TARGET,))[0] if target is None else target
     if not re.fullmatch(TARGET_NAME, name):
         raise _no_target(name, "A target's name is 1 to 64 of [A-Za-z0-9._-].")
     return name, listen, None if authorization is Authorization.NONE else directory
 
 
-def read(flags: Mapping[str, str], environ: Mapping[str, str], *names: str) -> tuple[Any, ...]:
+def read(flags: Texts, environ: Texts, *names: str) -> tuple[Any, ...]:
     """The values of those settings alone, whatever is wrong with others."""
     values = Values(SETTINGS, flags, environ)
     said = tuple(values[name] for name in names)
@@ -108,14 +112,13 @@ def _no_target(name: str | None, remedy: str) -> ConfigError:
     return ConfigError([Problem(setting="--target", value=name, source=source, wrong=wrong, remedy=remedy)])
 
 
-def _by_profiles(values: Values, environ: Mapping[str, str]) -> Chains:
+def _by_profiles(values: Values, environ: Texts) -> Chains:
     for setting in SETTINGS:
         origin = values.origins[setting.name]
-        if not origin.by or setting.hop in ("", "region"):
+        if setting.hop in ("", "region") or not origin.by:
             continue
         if origin.by.startswith(("--", PREFIX)):
-            say = f"Say it in the profile ({setting.key} = …) and unset this"
-            remedy = f"{say}, or unset SIDECAR_PROFILES and say all by settings."
+            remedy = f"Say it in the profile ({setting.key} = …) and unset this, or unset SIDECAR_PROFILES."
             values.refuse(origin, "profiles are in use as well, and a profile says this for itself", remedy)
         else:  # given by a webhook to every container of the pod
             values.warnings.append(f"{origin.by} is ignored: the targets come from profiles")
@@ -134,14 +137,5 @@ def _by_settings(values: Values) -> Chains:
         values.refuse(first["role"], wrong, "Set it to the role that trusts the cluster's OIDC provider.")
     if target.text != DIRECT:
         return {DEFAULT_TARGET: [last, first]}
-    if values.get(first["duration"]) and first["duration"].by:
-        values.warnings.append("SIDECAR_SOURCE_DURATION is ignored: the direct chain's one hop has SIDECAR_DURATION")
+    values.get(first["duration"])  # a wrong one is said, though the one hop has SIDECAR_DURATION
     return {DEFAULT_TARGET: [{**last, **first, "duration": last["duration"]}]}
-
-
-def _refuse_conflicts(values: Values) -> None:
-    fallback, token = values.origins["SIDECAR_STS_FALLBACK_REGIONS"], values.origins["SIDECAR_AUTHORIZATION_TOKEN"]
-    if fallback.by and (place := values.origins["AWS_ENDPOINT_URL_STS"].by):
-        values.refuse(fallback, f"{place} sends all regions' calls to one endpoint", "Unset one of the two.")
-    if values["SIDECAR_AUTHORIZATION"] is Authorization.NONE and token.by:
-        values.refuse(token, "SIDECAR_AUTHORIZATION=none asks nobody for it", "Unset one of the two.")

@@ -8,7 +8,7 @@ serve the wrong identity.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -30,6 +30,10 @@ _FOREIGN = {
     "endpoint_url": "a profile's own STS endpoint is not asked: AWS_ENDPOINT_URL_STS says it for all",
 }
 _OTHERWISE = f"Take it out, or ask for another profile; a chain has {_SOURCE} or {_TOKEN_FILE}."
+_KEYS = {*_FORMS, _SOURCE, *" ".join(_FOREIGN).split()}
+
+# What a profile says, by the keys that matter to a chain.
+_Profile = Mapping[str, Origin]
 
 
 def chains(values: Values, names: Sequence[str], environ: Mapping[str, str]) -> Chains:
@@ -43,7 +47,11 @@ def chains(values: Values, names: Sequence[str], environ: Mapping[str, str]) -> 
     asked, region = values.origins["SIDECAR_PROFILES"], values.origins["AWS_REGION"]
     said = {"region": region} if region.by else {}
     lines = {name: _line(name, replace(asked, text=name), profiles, values) for name in names}
-    return {name: [{**profile.link(), **said} for profile in line] for name, line in lines.items()}
+    fields = [(field, key) for field, (key, _) in PARAMETERS.items()]
+    return {
+        name: [{**{field: profile[key] for field, key in fields}, **said} for profile in line]
+        for name, line in lines.items()
+    }
 
 
 def expand(path: str, environ: Mapping[str, str]) -> str:
@@ -51,47 +59,39 @@ def expand(path: str, environ: Mapping[str, str]) -> str:
     return Template(re.sub(r"\A~(?=/|\Z)", "$HOME", path)).safe_substitute(environ)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Profile:
-    """One profile's keys (lower case, none empty) and the file to name when one is wrong."""
+def _profile(name: str, path: str, keys: Mapping[str, Any]) -> _Profile:
+    """What the profile says by its `keys`; an empty one says nothing."""
+    source = f"{path}, profile {name}"
+    return {key: _origin(key, keys.get(key) or None, source) for key in _KEYS}
 
-    name: str
-    path: str
-    keys: Mapping[str, Any]
 
-    def origin(self, key: str) -> Origin:
-        """What it says under `key`, if it says something."""
-        value, source = self.keys.get(key), f"{self.path}, profile {self.name}"
-        form = _BLOCK if isinstance(value, Mapping) else _FORMS.get(key, str)
-        text = None if value is None else str(value).strip()
-        return Origin(name=key, text=text, by=key if value else "", source=source, parse=form)
+def _origin(key: str, value: object, source: str) -> Origin:
+    form = _BLOCK if isinstance(value, Mapping) else _FORMS.get(key, str)
+    text = None if value is None else str(value).strip()
+    return Origin(name=key, text=text, by=key if text else "", source=source, parse=form)
 
-    def link(self) -> dict[str, Origin]:
-        """What it says of its hop."""
-        return {field: self.origin(key) for field, (key, _) in PARAMETERS.items()}
 
-    def complaints(self, passed: Sequence[str]) -> Iterator[tuple[Origin, str, str]]:
-        """What makes it no link of the chain that has `passed` these profiles, itself the last.
+def _complaints(profile: _Profile, passed: Sequence[str]) -> Iterator[tuple[Origin, str, str]]:
+    """What makes `profile` no link of the chain that has `passed` these profiles, itself the last.
 
-        A profile that gets its credentials otherwise is not asked for what a link needs.
-        """
-        foreign = {wrong: key for keys, wrong in _FOREIGN.items() for key in keys.split()[::-1] if key in self.keys}
-        for wrong, key in foreign.items():
-            yield replace(self.origin(key), text=None), wrong, _OTHERWISE
-        if foreign:
-            return
-        role, token, source = (self.keys.get(key) for key in ("role_arn", _TOKEN_FILE, _SOURCE))
-        if not role:
-            yield self.origin("role_arn"), "it is missing: the profile assumes no role", "Add role_arn = ARN."
-        if token and source:
-            wrong = f"{_SOURCE} stands beside it, and a role is assumed by one of the two"
-            yield self.origin(_TOKEN_FILE), wrong, "Take one of them out."
-        elif source in passed:
-            wrong = f"the profiles go in a circle: {' → '.join((*passed, str(source)))}"
-            yield self.origin(_SOURCE), wrong, f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}."
-        elif not (token or source):
-            wrong = f"it is missing, and so is {_TOKEN_FILE}: the chain ends here without a token"
-            yield self.origin(_SOURCE), wrong, f"Add {_TOKEN_FILE} = PATH, or the {_SOURCE} that has it."
+    A profile that gets its credentials otherwise is not asked for what a link needs.
+    """
+    foreign = {wrong: key for keys, wrong in _FOREIGN.items() for key in keys.split()[::-1] if profile[key].by}
+    for wrong, key in foreign.items():
+        yield replace(profile[key], text=None), wrong, _OTHERWISE
+    if foreign:
+        return
+    role, token, source = (profile[key] for key in ("role_arn", _TOKEN_FILE, _SOURCE))
+    if not role.by:
+        yield role, "it is missing: the profile assumes no role", "Add role_arn = ARN."
+    if token.by and source.by:
+        yield token, f"{_SOURCE} stands beside it, and a role is assumed by one of the two", "Take one of them out."
+    elif source.text in passed:
+        wrong = f"the profiles go in a circle: {' → '.join(passed)} → {source.text}"
+        yield source, wrong, f"Let one of them have {_TOKEN_FILE} instead of {_SOURCE}."
+    elif not (token.by or source.by):
+        wrong = f"it is missing, and so is {_TOKEN_FILE}: the chain ends here without a token"
+        yield source, wrong, f"Add {_TOKEN_FILE} = PATH, or the {_SOURCE} that has it."
 
 
 def _line(name: str, asked: Origin, profiles: Mapping[str, _Profile], values: Values) -> list[_Profile]:
@@ -99,10 +99,10 @@ def _line(name: str, asked: Origin, profiles: Mapping[str, _Profile], values: Va
     passed: list[str] = []
     while profile := profiles.get(name):
         passed.append(name)
-        for complaint in profile.complaints(passed):
+        for complaint in _complaints(profile, passed):
             values.refuse(*complaint)
-        asked = profile.origin(_SOURCE)
-        name = "" if _TOKEN_FILE in profile.keys else values.get(asked) or ""
+        asked = profile[_SOURCE]
+        name = "" if profile[_TOKEN_FILE].by else values.get(asked) or ""
         if not name or name in passed:
             break
     else:
@@ -124,12 +124,9 @@ def _read(values: Values, environ: Mapping[str, str]) -> Mapping[str, _Profile] 
         remedy = "Mount the AWS config file into this container, or set AWS_CONFIG_FILE to where it is."
         values.refuse(files[0], "profiles are asked for, and there is no such file", remedy)
         return None
-    profiles: dict[str, _Profile] = {}
     configured = build_profile_map(config)["profiles"]
-    for name in {**configured, **shared}:
-        keys = {key: value for key, value in {**configured.get(name, {}), **shared.get(name, {})}.items() if value}
-        profiles[name] = _Profile(name=name, path=str(files[name not in configured].text), keys=keys)
-    return profiles
+    keys = {name: {**configured.get(name, {}), **shared.get(name, {})} for name in {**configured, **shared}}
+    return {name: _profile(name, str(files[name not in configured].text), keys[name]) for name in keys}
 
 
 def _sections(path: str) -> Any:
@@ -144,13 +141,6 @@ def _sections(path: str) -> Any:
         return {}
     except OSError as error:
         raise Illegal(f"it cannot be read: {error.strerror}", "Give this container's user a readable file.") from None
-    except ConfigParseError as error:
-        wrong = f"it is not an AWS config file{_line_of(error.kwargs.get('error'))}"
-        raise Illegal(wrong, "Mend it until `aws configure list-profiles` reads it.") from None
-
-
-def _line_of(error: object) -> str:
-    """Where a parser stopped, without what stands there: that may be a key."""
-    errors = getattr(error, "errors", None)
-    line = errors[0][0] if errors else getattr(error, "lineno", None)
-    return f": line {line} cannot be understood" if line else ": an indented block must be lines of key = value"
+    except ConfigParseError:  # what it says quotes the file, which may hold keys
+        remedy = "Mend it until `aws configure list-profiles` reads it."
+        raise Illegal("it is not an AWS config file: a line of it cannot be understood", remedy) from None

@@ -64,10 +64,7 @@ class Items:
     name: Callable[[Any], str] = str.lower
 
     def __call__(self, text: str) -> tuple[Any, ...]:
-        parts = [part.strip() for part in text.split(",")]
-        if not all(parts):
-            raise Illegal("an empty item", "Write items with one comma between them, and none at the end.")
-        items = tuple(map(self.item, parts))
+        items = tuple(self.item(part.strip()) for part in text.split(","))
         names = [self.name(item) for item in items]
         for name in names:
             if names.count(name) > 1:
@@ -77,23 +74,14 @@ class Items:
         return items
 
 
-# What else may stand where a role's ARN is wanted, and what is wrong with it.
-_NOT_A_ROLE = (
-    (r"arn:(?:[^:]*:){4}(?!role(?:/|$))([^/]+).*", "its kind is {}, and only a role can be assumed"),
-    (r"arn:(?!aws(?:-[a-z]+)*:)([^:]*):.*", "{!r} is not an AWS partition"),
-    (r"arn:[^:]*:iam::(?!(?a:\d){12}:)([^:]*):.*", "the account {!r} is not 12 digits"),
-    (r"(?s:.*)", "not the ARN of an IAM role"),
-)
-
-
 def role(text: str) -> Role:
     """The role whose ARN this is."""
-    try:
+    with suppress(ValueError):
         return Role.parse(text)
-    except ValueError:
-        found = ((re.fullmatch(pattern, text), wrong) for pattern, wrong in _NOT_A_ROLE)
-        wrong = next(wrong.format(*match.groups()) for match, wrong in found if match)
-        raise Illegal(wrong, "Write it as arn:aws:iam::111122223333:role/NAME.") from None
+    kind = re.match(r"arn:(?:[^:]*:){4}(?!role(?:/|$))([^/]+)", text)
+    wrong = "not the ARN of an IAM role, with a partition of AWS and an account of 12 digits"
+    wrong = f"its kind is {kind[1]}, and only a role can be assumed" if kind else wrong
+    raise Illegal(wrong, "Write it as arn:aws:iam::111122223333:role/NAME.")
 
 
 def _pair(text: str) -> tuple[str, str]:
@@ -163,8 +151,7 @@ def breaches(hop: Hop) -> Iterator[tuple[str, str, str]]:
     if source and partition != source.role.partition:
         wrong = f"it is not in the partition of {source.role.arn}, and no role can be assumed across partitions"
         yield "role", wrong, "Name two roles of one partition."
-    for stray in [arn for arn in hop.policy_arns if arn.split(":")[1] != partition][:1]:
-        wrong = f"{stray} is not in the partition {partition} of the role"
-        yield "policy_arns", wrong, f"Name policies of the partition {partition}."
+    if any(arn.split(":")[1] != partition for arn in hop.policy_arns):
+        yield "policy_arns", f"a policy is not in the partition {partition} of the role", "Name policies of it alone."
     for key in sorted({key.lower() for key in hop.transitive_tags} - {tag.lower() for tag, _ in hop.tags}):
         yield ("transitive_tags", f"{key!r} is not among the session tags", "Give the tag a value, or leave it out.")

@@ -15,10 +15,11 @@ from sidecar.rules import PARAMETERS, Form, Items, regions
 from sidecar.values import Setting
 
 # Name, or ours and AWS's; default; what it says of a hop; meaning. A line without bars opens a group.
+# The default of the token file is where the EKS webhook projects it.
 _TABLE = """
 The chain
 AWS_ROLE_ARN | | role | the role of hop 1, assumed with the projected token
-AWS_WEB_IDENTITY_TOKEN_FILE | {token} | token_file | the projected service-account token
+AWS_WEB_IDENTITY_TOKEN_FILE | /var/run/secrets/eks.amazonaws.com/serviceaccount/token | token_file | the projected token
 SIDECAR_TARGET_ROLE_ARN | | role | the role of hop 2, the one that is served; or `direct` to serve hop 1's
 SIDECAR_PROFILES AWS_PROFILE | | | instead of roles: profiles of the AWS config file, a target each, the default first
 AWS_CONFIG_FILE | ~/.aws/config | | the AWS config file that holds the profiles
@@ -47,7 +48,6 @@ SIDECAR_DRAIN | 0 | | seconds of serving after SIGTERM
 SIDECAR_LOG_LEVEL | info | | `debug`, `info`, `warning` or `error`
 SIDECAR_LOG_FORMAT | | | `json` or `text`; by default `text` on a terminal and `json` elsewhere
 """
-_TOKEN = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"  # where the EKS webhook projects it
 
 DIRECT = "direct"  # as the target's role: the chain of one hop
 # It goes into URLs, metrics and, as a directory, into paths: so neither `.` nor `..`.
@@ -121,7 +121,7 @@ def _rows() -> Iterator[Setting]:
         if "|" not in line:
             group = line
             continue
-        names, default, hop, meaning = map(str.strip, line.replace("{token}", _TOKEN).split("|"))
+        names, default, hop, meaning = map(str.strip, line.split("|"))
         name, _, aws = names.partition(" ")
         key, parse = PARAMETERS.get(hop, ("", FORMS.get(name, str)))
         said = Setting(name=name, aws=aws, default=default, hop=hop, key=key, meaning=meaning, group=group, parse=parse)

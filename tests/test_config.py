@@ -197,12 +197,6 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         "SIDECAR_STS_FALLBACK_REGIONS",
         ("AWS_ENDPOINT_URL sends",),
     ),
-    (
-        "a token that nobody asks for",
-        {**PLAIN, "SIDECAR_AUTHORIZATION": "none", "SIDECAR_AUTHORIZATION_TOKEN": "0123456789abcdef"},
-        "SIDECAR_AUTHORIZATION_TOKEN",
-        ("SIDECAR_AUTHORIZATION=none",),
-    ),
 ]
 
 
@@ -243,11 +237,6 @@ def test_a_life_that_sdks_would_not_keep_is_warned_of(duration: str, count: int)
     warnings = config({**PLAIN, "SIDECAR_DURATION": duration}).warnings
     assert len(warnings) == count
     assert all(duration in warning for warning in warnings)
-
-
-def test_a_source_duration_in_direct_mode_is_warned_of() -> None:
-    (warning,) = config({**DIRECT, "SIDECAR_SOURCE_DURATION": "900"}).warnings
-    assert "SIDECAR_SOURCE_DURATION is ignored" in warning
 
 
 def test_a_target_is_found_by_name_and_the_first_without_one() -> None:

@@ -89,7 +89,7 @@ def test_the_credential_endpoint_listens_on_loopback_alone(text: str) -> None:
         (parser("SIDECAR_PROFILES"), "x" * 65, "cannot name a target"),
         (parser("SIDECAR_PROFILES"), "my profile", "'my profile' cannot name a target"),
         (parser("SIDECAR_PROFILES"), "a,b,a", "the profile 'a' is given twice"),
-        (parser("SIDECAR_PROFILES"), "a,,b", "an empty item"),
+        (parser("SIDECAR_PROFILES"), "a,,b", "'' cannot name a target"),
         (parser("SIDECAR_TARGET_ROLE_ARN"), "Direct", "not the ARN of an IAM role"),
         (parser("SIDECAR_AUTHORIZATION"), "off", "no such choice"),
         (parser("SIDECAR_DRAIN"), "-1", "0 to 86400"),
