@@ -143,14 +143,13 @@ class Daemon:
             self._state.keep(ledger)
 
     def _look(self) -> Reading:
-        tokens = self.refresher.tokens
         return Reading(
             ledger=self.refresher.ledger,
             now=self._outside.clock(),
             wall=self._outside.wall(),
             turned=self.refresher.turned,
             skew=self.refresher.skew,
-            token_expiration=min((token.claims.expiration for token in tokens), default=None),
+            token_expiration=self.refresher.token_expiration,
             is_stopping=self._is_stopping,
         )
 
@@ -158,7 +157,7 @@ class Daemon:
         config, names = self._config, [target.name for target in self._config.targets]
         if config.authorization is Authorization.NONE:
             return None
-        folder, source = config.authorization_dir, config.source_of("SIDECAR_AUTHORIZATION_DIR")
+        folder, source = config.authorization_dir, config.origins["SIDECAR_AUTHORIZATION_DIR"].source
         return authorization.provide(folder, names, self._outside.random_token, source, config.authorization_token)
 
     def _sockets(self) -> tuple[list[socket], list[socket]]:
@@ -178,7 +177,7 @@ class Daemon:
 
 def _blame(config: Config, setting: str) -> dict[str, str]:
     """What to name where `setting` turns out not to work: itself, and where it comes from."""
-    return {"setting": setting, "source": config.source_of(setting)}
+    return {"setting": setting, "source": config.origins[setting].source}
 
 
 def _settle() -> None:

@@ -10,7 +10,7 @@ SidecarError
     └── HopUnavailable    could not be asked, or answered nonsense
         └── SourceGone    STS no longer knows the source credentials: walk from the token again
 
-Errors hold facts and build their sentence in `__str__`. None ever holds a secret, and none quotes AWS's
+Errors hold facts and say their sentence. None ever holds a secret, and none quotes AWS's
 message: what AWS wrote may name resources, and it is found in CloudTrail by the request id.
 """
 
@@ -44,22 +44,16 @@ class ConfigError(SidecarError):
     """The configuration cannot work; holds every problem that was found, not the first."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__(tuple(problems))
+        super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
-
-    def __str__(self) -> str:
-        return "\n".join(str(problem) for problem in self.problems)
 
 
 class WalkError(SidecarError):
     """A single walk brought nothing: the hop at `position` to `role` failed with `code`; `hint` says where to look."""
 
     def __init__(self, position: int, role: str, code: str, hint: str) -> None:
-        super().__init__(position, role, code, hint)
+        super().__init__(f"hop {position} to {role} failed: {code}: {hint}")
         self.position, self.role, self.code, self.hint = position, role, code, hint
-
-    def __str__(self) -> str:
-        return f"hop {self.position} to {self.role} failed: {self.code}: {self.hint}"
 
 
 class ClientError(SidecarError):
@@ -85,16 +79,13 @@ class TokenError(SidecarError):
     request_id = None
 
     def __init__(self, reason: TokenTrouble, path: str, detail: str, *, date: float | None = None) -> None:
-        super().__init__(reason, path, detail)
+        super().__init__(f"projected token {path} is {reason.value}: {detail}")
         self.reason, self.path, self.detail, self.date = reason, path, detail, date
 
     @property
     def code(self) -> str:
         """The code that clients and metrics see, for instance `TokenMissing`."""
         return f"Token{self.reason.value.capitalize()}"
-
-    def __str__(self) -> str:
-        return f"projected token {self.path} is {self.reason.value}: {self.detail}"
 
 
 class HopError(SidecarError):
@@ -107,11 +98,8 @@ class HopError(SidecarError):
     kind = Kind.UNAVAILABLE
 
     def __init__(self, code: str, *, request_id: str | None = None, date: float | None = None) -> None:
-        super().__init__(code, request_id)
+        super().__init__(code)
         self.code, self.request_id, self.date = code, request_id, date
-
-    def __str__(self) -> str:
-        return self.code
 
 
 class HopDenied(HopError):

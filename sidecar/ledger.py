@@ -58,7 +58,8 @@ class Ledger:
     def succeeded(self, hop: Hop, session: Session, *, lifetime: float, now: float, chance: float) -> Ledger:
         """`hop` yielded `session`, which STS lets live for `lifetime` more seconds (≥ SHORTEST)."""
         schedule = self.of(hop).schedule.succeeded(lifetime=lifetime, now=now, chance=chance)
-        return _with(self, {hop: Held(schedule=schedule, session=session)})
+        held = {**self.held, hop: Held(schedule=schedule, session=session)}
+        return replace(self, held=MappingProxyType(held))
 
     def failed(self, hop: Hop, failure: Failure, *, now: float, chance: float) -> Ledger:
         """`hop` yielded nothing. Its session stays; its source is spent where it is to blame."""
@@ -100,13 +101,9 @@ class Reading:
         return None if instant == -inf else self.wall + instant - self.now
 
 
-def _with(ledger: Ledger, changes: Mapping[Hop, Held]) -> Ledger:
-    return replace(ledger, held=MappingProxyType({**ledger.held, **changes}))
-
-
 def _rescheduled(ledger: Ledger, hops: Iterable[Hop], change: Callable[[Schedule], Schedule]) -> Ledger:
-    held = {hop: ledger.of(hop) for hop in hops}
-    return _with(ledger, {hop: replace(h, schedule=change(h.schedule)) for hop, h in held.items()})
+    changed = {hop: replace(ledger.of(hop), schedule=change(ledger.of(hop).schedule)) for hop in hops}
+    return replace(ledger, held=MappingProxyType({**ledger.held, **changed}))
 
 
 def next_call(ledger: Ledger, target: Target, now: float) -> Hop | None:

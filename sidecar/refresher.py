@@ -59,9 +59,9 @@ class Refresher:
         self._skewed = "info"
 
     @property
-    def tokens(self) -> tuple[Token, ...]:
-        """The last good token of every file that has ever held one."""
-        return tuple(reading.token for reading in self._readings.values() if reading.token)
+    def token_expiration(self) -> float | None:
+        """The earliest end of the last good tokens, in Unix seconds; None while there is none."""
+        return min((each.token.claims.expiration for each in self._readings.values() if each.token), default=None)
 
     @property
     def skew(self) -> float | None:

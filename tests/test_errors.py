@@ -65,7 +65,12 @@ def test_a_hop_error_keeps_request_id_and_the_time_that_sts_told() -> None:
 def test_a_walk_that_failed_names_hop_role_code_and_hint() -> None:
     error = WalkError(2, "arn:of:b", "AccessDenied", "see the trust policy")
     assert str(error) == "hop 2 to arn:of:b failed: AccessDenied: see the trust policy"
-    assert (error.position, error.role, error.code, error.hint) == error.args
+    assert (error.position, error.role, error.code, error.hint) == (
+        2,
+        "arn:of:b",
+        "AccessDenied",
+        "see the trust policy",
+    )
 
 
 def test_everything_that_can_go_wrong_has_one_root() -> None:

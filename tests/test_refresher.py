@@ -13,9 +13,10 @@ import pytest
 from sidecar.errors import HopDenied, HopUnavailable, SourceGone, TokenError, TokenTrouble
 from sidecar.events import Event, HopFailed, HopSucceeded, PhaseChanged, RefreshAsked, Skewed, TokenFailed, TokenRead
 from sidecar.ledger import Ledger
-from sidecar.model import Hop, Kind, Outside, Phase, Session, Target
+from sidecar.model import Hop, Kind, Outside, Phase, Secret, Session, Target
 from sidecar.refresher import Refresher
 from sidecar.sts import Call, Grant
+from sidecar.tokens import decode
 from tests.builders import EXPIRATION, HOUR, ROLE_A, chain, hop, session, target, token_text, write_token
 
 START, EPOCH = 1000.0, EXPIRATION - 20 * HOUR
@@ -280,11 +281,12 @@ async def test_without_a_token_no_call_is_spent_until_there_is_one(rig: Rig) -> 
     assert rig.sts.calls == []
     assert {event.failure.code for event in rig.seen(HopFailed)} == {"TokenMissing"}
     assert [event.reason for event in rig.seen(TokenFailed)] == ["missing"]
-    assert list(rig.refresher.tokens) == []
+    assert rig.refresher.token_expiration is None
     rig.path.write_text(text)
     await rig.after(2)
     assert rig.asked == [1, 2]
-    assert [each.value.reveal() for each in rig.refresher.tokens] == [text]
+    assert rig.sts.calls[0].token == Secret(text)
+    assert rig.refresher.token_expiration == decode(text, "token").claims.expiration
 
 
 async def test_a_damaged_token_file_does_not_stop_the_last_good_token(rig: Rig) -> None:

@@ -61,8 +61,8 @@ INVARIANTS = (
     Mutant(
         name="I2 a failure forgets the session",
         file=_LEDGER,
-        old="replace(h, schedule=change(h.schedule))",
-        new="Held(schedule=change(h.schedule))",
+        old="replace(ledger.of(hop), schedule=change(ledger.of(hop).schedule))",
+        new="Held(schedule=change(ledger.of(hop).schedule))",
         test=_I2,
     ),
     Mutant(
@@ -162,8 +162,8 @@ DEFECTS = (
     Mutant(
         name="D1 a failed refresh overwrites",
         file=_LEDGER,
-        old="replace(h, schedule=change(h.schedule))",
-        new="Held(schedule=change(h.schedule))",
+        old="replace(ledger.of(hop), schedule=change(ledger.of(hop).schedule))",
+        new="Held(schedule=change(ledger.of(hop).schedule))",
         test="tests/test_endpoint.py::test_d1_r14_a_failed_refresh_leaves_the_served_bytes_as_they_were",
     ),
     Mutant(
@@ -183,10 +183,10 @@ DEFECTS = (
     Mutant(
         name="D3 the source's end is the session's",
         file=_LEDGER,
-        old="lifetime=lifetime, now=now, chance=chance)\n        return _with",
+        old="lifetime=lifetime, now=now, chance=chance)\n        held = ",
         new=(
             "lifetime=lifetime if hop.source is None else "
-            "self.of(hop.chain[0]).schedule.expiration - now, now=now, chance=chance)\n        return _with"
+            "self.of(hop.chain[0]).schedule.expiration - now, now=now, chance=chance)\n        held = "
         ),
         test="tests/test_ledger.py::test_d3_what_is_served_expires_with_the_last_hop_whatever_the_others_do",
     ),
@@ -200,8 +200,8 @@ DEFECTS = (
     Mutant(
         name="D5 evicted before it is replaced",
         file=_LEDGER,
-        old="replace(h, schedule=change(h.schedule))",
-        new="Held(schedule=change(h.schedule))",
+        old="replace(ledger.of(hop), schedule=change(ledger.of(hop).schedule))",
+        new="Held(schedule=change(ledger.of(hop).schedule))",
         test="tests/test_ledger.py::test_d5_the_session_stays_served_until_its_replacement_has_arrived",
     ),
     Mutant(
