@@ -164,7 +164,6 @@ _FORM: _Argument = ("--format", {"choices": [*FORMS], "default": "json", "help":
 _PATH: _Argument = ("path", {"nargs": "?", "default": "/readyz", "help": "default /readyz; or /livez, /readyz/TARGET"})
 # What kubelet gives a probe by default is one second; a sidecar that is starting needs a little longer.
 _SECONDS: _Argument = ("--seconds", {"type": float, "default": 5.0, "metavar": "N", "help": "default 5"})
-_ENDS: _Argument = ("--once", {"action": "store_true", "help": "end by itself after the first credentials"})
 
 # What a single walk needs.
 _WALKING = ("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT")
@@ -175,5 +174,5 @@ COMMANDS = (
     Command("get", _get, pick(*config.ASKING), (_TARGET, _FORM)),
     Command("probe", _probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
     Command("config", _config, SETTINGS),
-    Command("demo", _demo, (), (_ENDS,)),
+    Command("demo", _demo, (), (("--once", {"action": "store_true", "help": "end after the first credentials"}),)),
 )

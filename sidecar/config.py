@@ -58,10 +58,6 @@ class Config:
                 return target
         raise _no_target(name, f"The targets are {', '.join(each.name for each in self.targets)}.")
 
-    def source_of(self, name: str) -> str:
-        """Where the setting `name` comes from, as people say it."""
-        return self.origins[name].source
-
 
 def resolve(flags: Texts, environ: Texts) -> Config:
     """The whole configuration, from `flags` (by setting name) and `environ`; ConfigError with every problem."""

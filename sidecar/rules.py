@@ -84,9 +84,8 @@ def role(text: str) -> Role:
     raise Illegal(wrong, "Write it as arn:aws:iam::111122223333:role/NAME.")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    key, _, value = text.partition("=")
-    return key.strip(), value.strip()
+def _pair(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split("=", 1))
 
 
 def _is_object(text: str) -> bool:
@@ -98,25 +97,20 @@ _KEY = r"(?!(?i:aws):)[\w .:/+\-@]{1,128}"
 _TAGS = "keys of 1 to 128 and values of up to 256 letters, digits, spaces and [_.:/+@-]; aws: begins AWS's own"
 _WHOLE, _GRANTED = r"(?a)\d{1,9}", f"not a whole number of seconds that STS grants, {SHORTEST} to {LONGEST} seconds"
 _DOCUMENT = 'Write the document itself, as JSON: {"Version": "2012-10-17", "Statement": [...]}.'
-_NO_POLICY = f"not a policy document: STS takes a session policy of {POLICY_LENGTH} characters at most, in JSON"
+_POLICY = f"not a policy document: STS takes a session policy of {POLICY_LENGTH} characters at most, in JSON"
 _POLICY_ARN = r"(?a)arn:aws(-[a-z]+)*:iam::(aws|\d{12}):policy/[\x21-\x7e]+"
 
 # A chained hop is bound more tightly by `breaches`.
 duration = Form(_WHOLE, _GRANTED, "Write 900 to 3600.", int, lambda seconds: SHORTEST <= seconds <= LONGEST)
 session_name = Form(_NAME, "not a legal role session name", f"{_NAMED}, or leave it out for the token's own.")
-source_identity = Form(_NAME, "not a legal source identity", f"{_NAMED}.")
 external_id = Form(r"(?a)[\w+=,.@:/-]{2,1224}", "not a legal external id", "Write 2 to 1224 of [A-Za-z0-9_+=,.@:/-].")
 # Whether a region of that form exists is DNS's to say.
 region = Form(r"[a-z]{2,}(-[a-z0-9]+)+", "not the name of an AWS region", "Write for instance eu-central-1.")
 _arn = Form(_POLICY_ARN, "{!r} is not the ARN of a managed policy", "Write it as arn:aws:iam::aws:policy/NAME.")
-policy = Form(rf"[\t\n\r\x20-\xff]{{1,{POLICY_LENGTH}}}", _NO_POLICY, _DOCUMENT, holds=_is_object)
 _key = Form(_KEY, "{!r} is not a tag key", f"Write keys alone: {_TAGS}.")
+# Its value may hold `=`, and neither part a comma.
 _tag = Form(rf"{_KEY}=[\w .:/=+\-@]{{0,256}}", "{!r} is not a session tag", f"Write key=value: {_TAGS}.", _pair)
 
-# The value of a tag may hold `=`, and neither part a comma.
-tags = Items(_tag, "session tag", MOST_TAGS, lambda pair: pair[0].lower())
-tag_keys = Items(_key, "tag key", MOST_TAGS)
-policy_arns = Items(_arn, "policy ARN", MOST_POLICY_ARNS)
 regions = Items(region, "region")
 
 # What a hop can be told: by the field of `Hop` (its `regions` come from a region), the profile's key for it, its form.
@@ -126,11 +120,11 @@ PARAMETERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "session_name": ("role_session_name", session_name),
     "duration": ("duration_seconds", duration),
     "external_id": ("external_id", external_id),
-    "source_identity": ("sidecar_source_identity", source_identity),
-    "tags": ("sidecar_session_tags", tags),
-    "transitive_tags": ("sidecar_transitive_tags", tag_keys),
-    "policy": ("sidecar_policy", policy),
-    "policy_arns": ("sidecar_policy_arns", policy_arns),
+    "source_identity": ("sidecar_source_identity", Form(_NAME, "not a legal source identity", f"{_NAMED}.")),
+    "tags": ("sidecar_session_tags", Items(_tag, "session tag", MOST_TAGS, lambda pair: pair[0].lower())),
+    "transitive_tags": ("sidecar_transitive_tags", Items(_key, "tag key", MOST_TAGS)),
+    "policy": ("sidecar_policy", Form(rf"[\t\n\r\x20-\xff]{{1,{POLICY_LENGTH}}}", _POLICY, _DOCUMENT, str, _is_object)),
+    "policy_arns": ("sidecar_policy_arns", Items(_arn, "policy ARN", MOST_POLICY_ARNS)),
     "region": ("region", region),
 }
 

@@ -248,9 +248,9 @@ def test_a_target_is_found_by_name_and_the_first_without_one() -> None:
 
 def test_every_setting_has_its_origin() -> None:
     resolved = config(PLAIN, DRAIN="5")
-    assert resolved.source_of("AWS_ROLE_ARN") == "environment"
-    assert resolved.source_of("SIDECAR_DRAIN") == "flag --drain"
-    assert resolved.source_of("SIDECAR_LISTEN") == "default"
+    assert resolved.origins["AWS_ROLE_ARN"].source == "environment"
+    assert resolved.origins["SIDECAR_DRAIN"].source == "flag --drain"
+    assert resolved.origins["SIDECAR_LISTEN"].source == "default"
     assert [*resolved.origins] == [setting.name for setting in SETTINGS]
 
 
