@@ -7,6 +7,7 @@ series exists from the first scrape, and none holds a secret, a role or an accou
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import prometheus_client as prometheus
@@ -44,36 +45,13 @@ class Definition:
     meaning: str
 
 
-# Kind, name, labels, meaning. A timestamp is Unix seconds.
-_TABLE = """
-gauge build_info version 1, with the version of the sidecar.
-gauge clock_skew_seconds - How far STS's clock is ahead of the node's; 0 before STS has answered.
-gauge consecutive_failures target Failures in a row of the hop that keeps a target back.
-gauge credentials_expiration_timestamp_seconds target When the served credentials expire; 0 before the first.
-gauge credentials_refreshed_timestamp_seconds target When the served credentials arrived; 0 before the first.
-gauge hop_expiration_timestamp_seconds target,hop When a hop's session expires; a mere source's lapses between walks.
-gauge packed_policy_ratio target,hop Share of the space for session policy and tags that is used.
-gauge phase target,phase 1 for the phase that a target is in: empty, fresh, stale or expired.
-gauge token_expiration_timestamp_seconds - When the projected token expires, the earliest of several; 0 without one.
-counter hop_failures_total target,hop,code Failed attempts at a hop, by code.
-counter refreshes_total target,outcome Attempts to refresh a target, by how they ended.
-counter refused_total reason Requests that were turned away.
-counter requests_total target,status Requests that were answered on a target's merits.
-counter sts_calls_total hop,region Calls made to STS.
-counter token_errors_total reason Looks at the token file that found a new trouble.
-counter token_rotations_total - Projected tokens that replaced another.
-histogram hop_duration_seconds hop How long STS took for a hop.
-histogram request_duration_seconds - How long an answer on the merits took.
-histogram served_lifetime_seconds - Life that was left in credentials at the moment of serving.
-"""
-
-
 def _defined(row: str) -> Definition:
     kind, name, labels, meaning = row.split(maxsplit=3)
     return Definition(kind, name, () if labels == "-" else tuple(labels.split(",")), meaning)
 
 
-DEFINITIONS = tuple(_defined(row) for row in _TABLE.strip().splitlines())
+# Kind, name, labels, meaning; a timestamp is Unix seconds.
+DEFINITIONS = tuple(map(_defined, Path(__file__).with_suffix(".txt").read_text("ascii").splitlines()))
 
 
 class Metrics:

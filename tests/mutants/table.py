@@ -298,7 +298,7 @@ DEFECTS = (
     ),
     Mutant(
         name="D17 a role for a label",
-        file="sidecar/metrics.py",
+        file="sidecar/metrics.txt",
         old="gauge phase target,phase ",
         new="gauge phase role,phase ",
         test="tests/test_peers.py::test_d17_metrics_have_base_units_and_no_label_that_names_a_role",
