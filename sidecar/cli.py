@@ -33,10 +33,13 @@ _Argument = tuple[str, Mapping[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A name, what it does (the docstring is its help), the settings that are its flags, further arguments."""
+    """A name, what it does, the settings that are its flags, further arguments.
+
+    The docstring of what it does is its help; where that answers no exit code, it is OK.
+    """
 
     name: str
-    perform: Callable[[argparse.Namespace, Mapping[str, str]], int]
+    perform: Callable[[argparse.Namespace, Mapping[str, str]], int | None]
     settings: tuple[Setting, ...] = ()
     arguments: tuple[_Argument, ...] = ()
 
@@ -51,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     flags = {setting.name: value for setting in SETTINGS if (value := getattr(args, setting.name, None))}
     try:
-        return int(args.perform(args, flags))
+        return args.perform(args, flags) or OK
     except SidecarError as error:
         _complain(str(error).splitlines())
         return MISCONFIGURED if isinstance(error, ConfigError) else FAILED
@@ -97,7 +100,7 @@ def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
     return asyncio.run(daemon.run(resolved, _outside()))
 
 
-def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
     """Walk the chain once and print the credentials."""
     resolved = config.resolve(flags, os.environ)
     import asyncio
@@ -105,16 +108,14 @@ def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     from sidecar import daemon
 
     print(FORMS[args.format](document(asyncio.run(daemon.once(resolved, _outside(), args.target)))))
-    return OK
 
 
-def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
     """Ask the running daemon for credentials and print them. For containers whose image holds this program; the form
     credential-process suits a profile of an AWS config file."""
     from sidecar import client
 
     print(FORMS[args.format](client.ask(*config.resolve_client(flags, os.environ, args.target))))
-    return OK
 
 
 def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -128,13 +129,12 @@ def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     return OK if is_good else FAILED
 
 
-def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
+def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> None:
     """Print every setting, its value and where it comes from. Of a secret it says only whether it is set."""
     for each in Values(SETTINGS, flags, os.environ).origins.values():
         value = ("set" if each.by else "unset") if each.is_secret else " ".join((each.text or "").split())
         print(f"{each.name:<28}  {each.source:<34}  {value}".rstrip())
     _complain(config.resolve(flags, os.environ).warnings)
-    return OK
 
 
 def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:

@@ -14,7 +14,7 @@ from string import Template
 from typing import Any
 
 from sidecar.rules import NEVER, PARAMETERS, Form, Illegal
-from sidecar.values import Chains, Origin, Values
+from sidecar.values import Chains, Link, Origin, Values
 
 _TOKEN_FILE, _SOURCE = "web_identity_token_file", "source_profile"
 _FORMS = dict(PARAMETERS.values())
@@ -47,11 +47,7 @@ def chains(values: Values, names: Sequence[str], environ: Mapping[str, str]) -> 
     asked, region = values.origins["SIDECAR_PROFILES"], values.origins["AWS_REGION"]
     said = {"region": region} if region.by else {}
     lines = {name: _line(name, replace(asked, text=name), profiles, values) for name in names}
-    fields = [(field, key) for field, (key, _) in PARAMETERS.items()]
-    return {
-        name: [{**{field: profile[key] for field, key in fields}, **said} for profile in line]
-        for name, line in lines.items()
-    }
+    return {name: [{**_link(profile), **said} for profile in line] for name, line in lines.items()}
 
 
 def expand(path: str, environ: Mapping[str, str]) -> str:
@@ -69,6 +65,10 @@ def _origin(key: str, value: object, source: str) -> Origin:
     form = _BLOCK if isinstance(value, Mapping) else _FORMS.get(key, str)
     text = None if value is None else str(value).strip()
     return Origin(name=key, text=text, by=key if text else "", source=source, parse=form)
+
+
+def _link(profile: _Profile) -> Link:
+    return {field: profile[key] for field, (key, _) in PARAMETERS.items()}
 
 
 def _complaints(profile: _Profile, passed: Sequence[str]) -> Iterator[tuple[Origin, str, str]]:
