@@ -7,47 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 from sidecar.authorization import TOKEN
 from sidecar.model import Secret
 from sidecar.rules import PARAMETERS, Form, Items, regions
 from sidecar.values import Setting
-
-# Name, or ours and AWS's; default; what it says of a hop; meaning. A line without bars opens a group.
-# The default of the token file is where the EKS webhook projects it.
-_TABLE = """
-The chain
-AWS_ROLE_ARN | | role | the role of hop 1, assumed with the projected token
-AWS_WEB_IDENTITY_TOKEN_FILE | /var/run/secrets/eks.amazonaws.com/serviceaccount/token | token_file | the projected token
-SIDECAR_TARGET_ROLE_ARN | | role | the role of hop 2, the one that is served; or `direct` to serve hop 1's
-SIDECAR_PROFILES AWS_PROFILE | | | instead of roles: profiles of the AWS config file, a target each, the default first
-AWS_CONFIG_FILE | ~/.aws/config | | the AWS config file that holds the profiles
-AWS_SHARED_CREDENTIALS_FILE | ~/.aws/credentials | | AWS's credentials file, merged as the AWS CLI does
-SIDECAR_SESSION_NAME AWS_ROLE_SESSION_NAME | | session_name | by default the token's `<namespace>.<pod>`
-SIDECAR_DURATION | 3600 | duration | seconds asked for on the last hop: 900 to 3600, or to 43200 in direct mode
-SIDECAR_SOURCE_DURATION | 3600 | duration | seconds asked for on the hop before the last: 900 to 43200
-SIDECAR_EXTERNAL_ID | | external_id | external id, on the last hop
-SIDECAR_SOURCE_IDENTITY | | source_identity | source identity, on the last hop
-SIDECAR_SESSION_TAGS | | tags | session tags, on the last hop: `k=v,k=v`
-SIDECAR_POLICY | | policy | session policy on the last hop: a JSON document
-SIDECAR_POLICY_ARNS | | policy_arns | managed policies as session policies on the last hop: ARNs, with commas
-How STS is reached
-AWS_REGION AWS_DEFAULT_REGION | | region | the region whose STS is asked; outranks the profile's
-SIDECAR_STS_FALLBACK_REGIONS | | | regions asked in turn while the first one's STS is unavailable
-AWS_ENDPOINT_URL_STS AWS_ENDPOINT_URL | | | another STS endpoint; not together with fallback regions
-The credential endpoint
-SIDECAR_LISTEN | 127.0.0.1:9911 | | a loopback address and a port
-SIDECAR_AUTHORIZATION | token | | `token`: callers show the authorization token; `none`: the whole pod is served
-SIDECAR_AUTHORIZATION_DIR | /var/run/credential-sidecar | | holds `<target>/token`, each target's authorization token
-SIDECAR_AUTHORIZATION_TOKEN | | | the first target's: at least 16 of `[A-Za-z0-9._~-]`; by default a random one
-The process
-SIDECAR_STATUS_LISTEN | *:9912 | | probes, metrics and status: an address and a port; `*` is all of both families
-SIDECAR_STATE_DIR | | | an in-memory volume of the sidecar alone, where held sessions survive its restart
-SIDECAR_DRAIN | 0 | | seconds of serving after SIGTERM
-SIDECAR_LOG_LEVEL | info | | `debug`, `info`, `warning` or `error`
-SIDECAR_LOG_FORMAT | | | `json` or `text`; by default `text` on a terminal and `json` elsewhere
-"""
 
 DIRECT = "direct"  # as the target's role: the chain of one hop
 # It goes into URLs, metrics and, as a directory, into paths: so neither `.` nor `..`.
@@ -116,8 +82,12 @@ _SECRET = "SIDECAR_AUTHORIZATION_TOKEN"
 
 
 def _rows() -> Iterator[Setting]:
+    """The rows of `settings.txt`: name, or ours and AWS's | default | what it says of a hop | meaning.
+
+    A line without bars opens a group. The default of the token file is where the EKS webhook projects it.
+    """
     group = ""
-    for line in _TABLE.strip().splitlines():
+    for line in Path(__file__).with_suffix(".txt").read_text("ascii").splitlines():
         if "|" not in line:
             group = line
             continue
