@@ -25,8 +25,7 @@ _FILE = "token"
 # A token that is longer than this fits no header.
 _LONGEST = 4096
 _UNWRITABLE = (
-    "Mount a directory there that uid {uid} may write (an in-memory emptyDir), or point the setting to one; "
-    "SIDECAR_AUTHORIZATION=none serves everybody in the pod."
+    "Mount a directory there that uid {uid} may write (an in-memory emptyDir), or set SIDECAR_AUTHORIZATION=none."
 )
 
 
@@ -70,7 +69,5 @@ def _held_or_written(folder: int, given: Secret | None, random_token: Callable[[
     if len(held) > _LONGEST or not TOKEN.fullmatch(held):
         raise files.Foreign("it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline")
     if given is not None and given != Secret(held):
-        raise files.Foreign(
-            "it holds another value than SIDECAR_AUTHORIZATION_TOKEN gives, which clients may have read"
-        )
+        raise files.Foreign("it holds another value than SIDECAR_AUTHORIZATION_TOKEN, and clients may have read it")
     return Secret(held)

@@ -40,9 +40,7 @@ _FORWARDED = re.compile("forwarded|via|x-forwarded-.*")
 _BROWSER = re.compile("origin|sec-fetch-.*")
 # R10: what every answer begins with.
 _HEAD = "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
-_UNAUTHORIZED = (
-    "The Authorization header must hold this target's authorization token: see AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE."
-)
+_UNAUTHORIZED = "Authorization must be this target's authorization token: see AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,8 @@ _ANY_HOP = {
 }
 # The hop that spends the token. AWS has one code for an expired token and an expired session.
 _FIRST_HOP = _ANY_HOP | {
-    "AccessDenied": "the first role refused the token: its trust policy must name this cluster's OIDC provider and "
-    "match the token's audience and subject",
-    "InvalidIdentityToken": "STS does not accept the token: the account needs an OIDC provider for the token's issuer "
-    "that lists its audience",
+    "AccessDenied": "the role refused: its trust policy must match the OIDC provider, the token's audience and subject",
+    "InvalidIdentityToken": "the account needs an OIDC provider for the token's issuer that lists its audience",
     "IDPRejectedClaim": "the identity provider rejected the token's claims",
     "IDPCommunicationError": "STS could not reach the cluster's OIDC issuer",
     "ExpiredTokenException": "STS says the token has expired: kubelet should have rotated it",
@@ -33,8 +31,7 @@ _FIRST_HOP = _ANY_HOP | {
     "TokenExpired": "the projected token has expired: kubelet should have rotated it",
 }
 _LATER_HOP = _ANY_HOP | {
-    "AccessDenied": "the role refused its source: the source role needs sts:AssumeRole on it, and its trust policy "
-    "must name the source role (and the external id, where one is asked for)",
+    "AccessDenied": "the role refused its source: see the source's sts:AssumeRole, this role's trust and external id",
     "SignatureDoesNotMatch": "the signature's time is not STS's: check the node's clock",
     "ExpiredToken": "the source session has expired; it is renewed",
     "ExpiredTokenException": "the source session has expired; it is renewed",

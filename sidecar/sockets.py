@@ -13,8 +13,7 @@ from sidecar.errors import ConfigError, Problem
 # What the kernel says where a family is not there: compiled out, switched off, or without an address.
 _MISSING = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL})
 _REMEDIES = {
-    errno.EADDRINUSE: "Another process holds it: a second sidecar in this pod, or with hostNetwork any process of the"
-    " node; `ss -ltnp` says which. Stop it, or choose another port.",
+    errno.EADDRINUSE: "Stop who holds it (a second sidecar in this pod, with hostNetwork anybody) or change the port.",
     errno.EACCES: "Ports below 1024 want a privilege that the sidecar is not given: choose a higher one.",
     errno.EADDRNOTAVAIL: "This host has no such address: `ip address` lists those it has.",
     errno.EAFNOSUPPORT: "This host lacks the address family: use an address of the other one.",
