@@ -22,7 +22,7 @@ from sidecar.endpoint import Endpoint
 from sidecar.errors import ConfigError, WalkError
 from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, Stopping
 from sidecar.http import Handler, Limits, Server
-from sidecar.ledger import Ledger, Reading, trouble
+from sidecar.ledger import Ledger, Picture, trouble
 from sidecar.metrics import Metrics
 from sidecar.model import Outside, Secret, Session
 from sidecar.refresher import Assume, Refresher
@@ -142,16 +142,8 @@ class Daemon:
         if self._state:
             self._state.keep(ledger)
 
-    def _look(self) -> Reading:
-        return Reading(
-            ledger=self.refresher.ledger,
-            now=self._outside.clock(),
-            wall=self._outside.wall(),
-            turned=self.refresher.turned,
-            skew=self.refresher.skew,
-            token_expiration=self.refresher.token_expiration,
-            is_stopping=self._is_stopping,
-        )
+    def _look(self) -> Picture:
+        return self.refresher.look(is_stopping=self._is_stopping)
 
     def _tokens(self) -> Mapping[str, Secret] | None:
         config, names = self._config, [target.name for target in self._config.targets]

@@ -7,8 +7,6 @@ asking `next_call` until it answers None, and everything that walks (the daemon,
 Equal hops are one entry: a prefix that several chains share is walked once, fails once and backs off once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -55,23 +53,23 @@ class Ledger:
         """The entry of `hop`; an empty one if it was never called."""
         return self.held.get(hop, _NOTHING)
 
-    def succeeded(self, hop: Hop, session: Session, *, lifetime: float, now: float, chance: float) -> Ledger:
+    def succeeded(self, hop: Hop, session: Session, *, lifetime: float, now: float, chance: float) -> "Ledger":
         """`hop` yielded `session`, which STS lets live for `lifetime` more seconds (≥ SHORTEST)."""
         schedule = self.of(hop).schedule.succeeded(lifetime=lifetime, now=now, chance=chance)
         held = {**self.held, hop: Held(schedule=schedule, session=session)}
         return replace(self, held=MappingProxyType(held))
 
-    def failed(self, hop: Hop, failure: Failure, *, now: float, chance: float) -> Ledger:
+    def failed(self, hop: Hop, failure: Failure, *, now: float, chance: float) -> "Ledger":
         """`hop` yielded nothing. Its session stays; its source is spent where it is to blame."""
         ledger = _rescheduled(self, [hop], lambda schedule: schedule.failed(failure, now=now, chance=chance))
         return _rescheduled(ledger, _to_blame(ledger, hop), Schedule.spent)
 
-    def rotated(self, token_file: str, now: float) -> Ledger:
+    def rotated(self, token_file: str, now: float) -> "Ledger":
         """The token changed: first hops that failed with the old one are due."""
         hops = [h for h, held in self.held.items() if h.token_file == token_file and held.schedule.failures]
         return _rescheduled(self, hops, lambda schedule: schedule.hurried(now))
 
-    def asked(self, targets: Iterable[Target], now: float) -> Ledger:
+    def asked(self, targets: Iterable[Target], now: float) -> "Ledger":
         """Refresh now: every hop of the targets is due; the same ledger if it was asked a moment ago."""
         if now - self.asked_at < ASKING:
             return self
@@ -79,8 +77,8 @@ class Ledger:
         return replace(_rescheduled(self, hops, lambda schedule: schedule.hurried(now)), asked_at=now)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+@dataclass(frozen=True, slots=True)
+class Picture:
     """What metrics and status are made from: the ledger at the instant `now`, which is `wall` in Unix seconds.
 
     `turned` is the instant of the refresher's last turn, `skew` by how many seconds STS's clock is ahead and

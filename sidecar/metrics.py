@@ -17,7 +17,7 @@ from sidecar import __version__
 from sidecar.contract import Refusal
 from sidecar.errors import TokenTrouble
 from sidecar.events import Attempt, Event, HopFailed, HopSucceeded, TokenFailed, TokenRead
-from sidecar.ledger import Held, Reading, trouble
+from sidecar.ledger import Held, Picture, trouble
 from sidecar.model import Hop, Kind, Phase, Target
 from sidecar.remedies import known
 
@@ -60,7 +60,7 @@ class Metrics:
     `look` is called at every scrape.
     """
 
-    def __init__(self, targets: Sequence[Target], look: Callable[[], Reading]) -> None:
+    def __init__(self, targets: Sequence[Target], look: Callable[[], Picture]) -> None:
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there
         self._targets, self._look = tuple(targets), look
         self._registry = prometheus.CollectorRegistry()
@@ -133,7 +133,7 @@ class Metrics:
                 yield from (("sts_calls_total", at, region) for region in hop.regions)
                 yield from (("hop_failures_total", target.name, at, code) for code in codes)
 
-    def _gauges(self, reading: Reading) -> Iterator[tuple[Any, ...]]:
+    def _gauges(self, reading: Picture) -> Iterator[tuple[Any, ...]]:
         """Name, value and labels of everything that is true at the moment of the scrape."""
         yield "build_info", 1, __version__
         yield "clock_skew_seconds", reading.skew or 0

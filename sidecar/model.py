@@ -3,8 +3,6 @@
 Values only; nothing here does anything.
 """
 
-from __future__ import annotations
-
 import hmac
 import re
 from collections.abc import Callable
@@ -159,7 +157,7 @@ class Hop:
     role: Role
     duration: int
     regions: tuple[str, ...]
-    source: Hop | None = None
+    source: "Hop | None" = None
     token_file: str | None = None
     session_name: str | None = None
     external_id: str | None = field(default=None, repr=False)
@@ -170,7 +168,7 @@ class Hop:
     policy_arns: tuple[str, ...] = field(default=(), repr=False)
 
     @property
-    def chain(self) -> tuple[Hop, ...]:
+    def chain(self) -> "tuple[Hop, ...]":
         """The hops from the token to this one, in the order in which they are walked."""
         return (*self.source.chain, self) if self.source else (self,)
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from sidecar import events as e
 from sidecar.errors import HopError, HopUnavailable, TokenError, TokenTrouble
-from sidecar.ledger import Ledger, next_call, region, wake
+from sidecar.ledger import Ledger, Picture, next_call, region, wake
 from sidecar.model import Failure, Hop, Kind, Outside, Phase, Target, Token
 from sidecar.remedies import remedy
 from sidecar.schedule import SHORTEST
@@ -58,15 +58,12 @@ class Refresher:
         self._offset: float | None = None  # STS's clock less ours, once STS has answered
         self._skewed = "info"
 
-    @property
-    def token_expiration(self) -> float | None:
-        """The earliest end of the last good tokens, in Unix seconds; None while there is none."""
-        return min((each.token.claims.expiration for each in self._readings.values() if each.token), default=None)
-
-    @property
-    def skew(self) -> float | None:
-        """How far STS's clock is ahead of the node's, in seconds; None before STS has answered."""
-        return None if self._offset is None else self._clock() + self._offset - self._wall()
+    def look(self, *, is_stopping: bool = False) -> Picture:
+        """What there is to see now, for metrics and status."""
+        ends = [each.token.claims.expiration for each in self._readings.values() if each.token]
+        now, wall = self._clock(), self._wall()
+        skew, end = None if self._offset is None else now + self._offset - wall, min(ends, default=None)
+        return Picture(self.ledger, now, wall, self.turned, skew=skew, token_expiration=end, is_stopping=is_stopping)
 
     async def run(self) -> None:
         """Refreshes until cancelled."""
@@ -77,7 +74,9 @@ class Refresher:
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._stir.wait(), self._pause())
         finally:
-            await self._abandon()
+            for call in self._calls.values():
+                call.cancel()
+            await asyncio.gather(*self._calls.values(), return_exceptions=True)
 
     async def settle(self) -> None:
         """Walks until nothing is due: the whole life of `once`."""
@@ -121,12 +120,6 @@ class Refresher:
         now = self._clock()
         instants = [wake(self.ledger, target, now) - now for target in self.targets]
         return min([POLL, *(seconds for seconds in instants if seconds > 0)])
-
-    async def _abandon(self) -> None:
-        calls = list(self._calls.values())
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
 
     async def _attempt(self, hop: Hop, targets: tuple[str, ...]) -> None:
         """One call, from what is held to a new ledger."""

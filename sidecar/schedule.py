@@ -13,8 +13,6 @@ Kept here, for every order of outcomes:
 - a session is replaced with 50 to 60 % of its life left, unless STS fails.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from math import inf
 
@@ -87,7 +85,7 @@ class Schedule:
         """Whether a failure keeps the hop from being called."""
         return self.streak is not None and now < self.due
 
-    def succeeded(self, *, lifetime: float, now: float, chance: float) -> Schedule:
+    def succeeded(self, *, lifetime: float, now: float, chance: float) -> "Schedule":
         """The schedule after a session with `lifetime` seconds (≥ SHORTEST) left has arrived."""
         if lifetime < SHORTEST:
             raise ValueError(f"a session of {lifetime:.0f} s is a failure, not a success")
@@ -95,7 +93,7 @@ class Schedule:
         expiration = now + lifetime
         return Schedule(due=due, refreshed=now, expiration=expiration, lapse=max(due, expiration - LAPSE))
 
-    def failed(self, error: Failure, *, now: float, chance: float) -> Schedule:
+    def failed(self, error: Failure, *, now: float, chance: float) -> "Schedule":
         """The schedule after an attempt that brought nothing: the same session, a later `due`."""
         before = self.streak or Streak(failures=0, error=error, last=now, began=now, since=now)
         since = before.since if before.error.kind is error.kind else now
@@ -103,10 +101,10 @@ class Schedule:
         backoff = min(CAPS[error.kind], 2.0 ** min(streak.failures, DOUBLINGS))
         return replace(self, due=now + backoff * (BACKOFF_AT + BACKOFF_SPREAD * chance), streak=streak)
 
-    def hurried(self, now: float) -> Schedule:
+    def hurried(self, now: float) -> "Schedule":
         """Due now. The count of failures stays: only success resets it."""
         return replace(self, due=min(self.due, now))
 
-    def spent(self) -> Schedule:
+    def spent(self) -> "Schedule":
         """The session signs no more, although it may still be served."""
         return replace(self, lapse=-inf)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sidecar.contract import Answer, Refusal, Request, compact, error, path
-from sidecar.ledger import Reading, Trouble, trouble
+from sidecar.ledger import Picture, Trouble, trouble
 from sidecar.model import Hop, Target
 
 # The loop turns every two seconds, and at most a few calls of five seconds keep it busy: beyond this it hangs.
@@ -24,7 +24,7 @@ Render = Callable[[str], tuple[bytes, str]]
 class Status:
     """Answers on the state of `targets`; `look` is called for each answer, `render` for the metrics."""
 
-    def __init__(self, targets: Sequence[Target], version: str, look: Callable[[], Reading], render: Render) -> None:
+    def __init__(self, targets: Sequence[Target], version: str, look: Callable[[], Picture], render: Render) -> None:
         self._targets, self._look, self._render = tuple(targets), look, render
         self._ready = {"/readyz": self._targets, **{f"/readyz/{target.name}": (target,) for target in targets}}
         self._constant = {"version": version, "started": _iso(look().wall)}
@@ -46,20 +46,20 @@ class Status:
             case _:
                 return Refusal.PATH.answer
 
-    def _document(self, seen: Reading) -> dict[str, object]:
+    def _document(self, seen: Picture) -> dict[str, object]:
         skew = None if seen.skew is None else round(seen.skew, 3)
         targets = [_target(seen, target) for target in self._targets]
         return {**self._constant, "stopping": seen.is_stopping, "skew_seconds": skew, "targets": targets}
 
 
-def _livez(seen: Reading) -> Answer:
+def _livez(seen: Picture) -> Answer:
     silence = seen.now - seen.turned
     if silence < STUCK:
         return Answer.of(200, compact({"status": "alive"}))
     return error(503, "Stuck", f"The refresher has not turned for {silence:.0f} seconds.")
 
 
-def _readyz(seen: Reading, targets: Sequence[Target]) -> Answer:
+def _readyz(seen: Picture, targets: Sequence[Target]) -> Answer:
     if seen.is_stopping:
         return error(503, "Stopping", "The sidecar was told to end; it serves on until then.")
     lacking = [target for target in targets if not seen.ledger.of(target.hop).schedule.is_alive(seen.now)]
@@ -70,18 +70,18 @@ def _readyz(seen: Reading, targets: Sequence[Target]) -> Answer:
     return error(503, wrong.failure.code if wrong else "NotReady", f"Cannot be served now: {names}.")
 
 
-def _target(seen: Reading, target: Target) -> dict[str, object]:
+def _target(seen: Picture, target: Target) -> dict[str, object]:
     wrong, hops = trouble(seen.ledger, target), [_hop(seen, hop) for hop in target.hop.chain]
     return {"name": target.name, **hops[-1], "error": wrong and _error(seen, wrong), "hops": hops}
 
 
-def _error(seen: Reading, wrong: Trouble) -> dict[str, object]:
+def _error(seen: Picture, wrong: Trouble) -> dict[str, object]:
     failure = {"class": wrong.failure.kind, "code": wrong.failure.code, "message": wrong.failure.hint}
     since = _iso(seen.unix(wrong.since))
     return {"hop": wrong.hop.position, **failure, "since": since, "failures": wrong.failures}
 
 
-def _hop(seen: Reading, hop: Hop) -> dict[str, object]:
+def _hop(seen: Picture, hop: Hop) -> dict[str, object]:
     session, schedule = seen.ledger.of(hop).session, seen.ledger.of(hop).schedule
     expiration = _iso(session.credentials.expiration.timestamp() if session else None)
     refreshed, due = _iso(seen.unix(schedule.refreshed)), _iso(seen.unix(schedule.due))

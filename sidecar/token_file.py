@@ -1,7 +1,5 @@
 """The projected token on disk, polled: kubelet swaps a symlink, and polling survives that, suspend and clock steps."""
 
-from __future__ import annotations
-
 import os
 import stat
 from dataclasses import dataclass
@@ -22,9 +20,9 @@ class Reading:
     token: Token | None = None
     error: TokenError | None = None
 
-    def is_news_after(self, before: Reading) -> bool:
+    def is_news_after(self, before: "Reading") -> bool:
         """Whether this look found something that the one before did not."""
-        return self.token != before.token or _facts(self.error) != _facts(before.error)
+        return self.token != before.token or str(self.error) != str(before.error)
 
 
 def read(path: str, before: Reading) -> Reading:
@@ -36,10 +34,6 @@ def read(path: str, before: Reading) -> Reading:
         return Reading(token=decode(text, path))
     except TokenError as error:
         return Reading(token=before.token, error=error.with_traceback(None))
-
-
-def _facts(error: TokenError | None) -> tuple[str, str] | None:
-    return (error.reason, error.detail) if error else None
 
 
 def _text(path: str) -> str:

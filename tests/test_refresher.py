@@ -260,7 +260,7 @@ async def test_a_wrong_node_clock_moves_no_schedule(rig: Rig) -> None:
     await rig.after(0)
     schedule = rig.ledger.of(rig.target.hop).schedule
     assert (schedule.due, schedule.expiration) == (START + HOUR / 2, START + HOUR)
-    assert rig.refresher.skew == 10 * HOUR
+    assert rig.refresher.look().skew == 10 * HOUR
 
 
 async def test_the_token_is_read_again_right_before_the_first_hop(rig: Rig) -> None:
@@ -281,12 +281,12 @@ async def test_without_a_token_no_call_is_spent_until_there_is_one(rig: Rig) -> 
     assert rig.sts.calls == []
     assert {event.failure.code for event in rig.seen(HopFailed)} == {"TokenMissing"}
     assert [event.reason for event in rig.seen(TokenFailed)] == ["missing"]
-    assert rig.refresher.token_expiration is None
+    assert rig.refresher.look().token_expiration is None
     rig.path.write_text(text)
     await rig.after(2)
     assert rig.asked == [1, 2]
     assert rig.sts.calls[0].token == Secret(text)
-    assert rig.refresher.token_expiration == decode(text, "token").claims.expiration
+    assert rig.refresher.look().token_expiration == decode(text, "token").claims.expiration
 
 
 async def test_a_damaged_token_file_does_not_stop_the_last_good_token(rig: Rig) -> None:
@@ -377,15 +377,15 @@ async def test_a_skewed_clock_is_told_when_its_severity_changes(rig: Rig, skews:
     for skew in skews:
         rig.sts.skew = skew
         await rig.after(HOUR)
-        assert rig.refresher.skew == skew
+        assert rig.refresher.look().skew == skew
     assert [event.severity for event in rig.seen(Skewed)] == told
 
 
 async def test_a_refusal_tells_the_time_too_and_nothing_is_known_before(rig: Rig) -> None:
-    assert rig.refresher.skew is None
+    assert rig.refresher.look().skew is None
     rig.sts.replies = [HopDenied("AccessDenied", date=EPOCH + 500.0)]
     await rig.after(0)
-    assert rig.refresher.skew == 500.0
+    assert rig.refresher.look().skew == 500.0
 
 
 async def test_fallback_regions_take_turns_and_what_they_say_is_only_unavailable(path: Path) -> None:

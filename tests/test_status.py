@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from sidecar.http import Limits
-from sidecar.ledger import Ledger, Reading
+from sidecar.ledger import Ledger, Picture
 from sidecar.model import Kind, Target
 from sidecar.schedule import FLOOR
 from sidecar.status import STUCK, Status
@@ -31,8 +31,8 @@ class Outside:
     is_stopping: bool = False
     accepted: list[str] = field(default_factory=list)
 
-    def look(self) -> Reading:
-        return Reading(
+    def look(self) -> Picture:
+        return Picture(
             ledger=self.ledger,
             now=self.now,
             wall=ZERO + self.now,
