@@ -197,5 +197,4 @@ def _explained(wrong: Trouble | None, *, empty: bool) -> tuple[str, str]:
     if wrong is None:
         return "Expired", "The credentials have expired and are being refreshed."
     place = f"Hop {wrong.hop.position} ({wrong.hop.role.arn})"
-    hint = wrong.failure.hint or "see the sidecar's log for the request id"
-    return wrong.failure.code, f"{place} failed {wrong.failures} times in a row: {hint}"
+    return wrong.failure.code, f"{place} failed {wrong.failures} times in a row: {wrong.failure.hint}"

@@ -64,8 +64,7 @@ async def run(config: Config, outside: Outside) -> int:
     _limit_files()
     async with Sts(outside.wall) as sts:
         daemon = Daemon(config, outside, sts.assume, log.subscriber(config.log_level, config.log_format))
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        stop, loop = asyncio.Event(), asyncio.get_running_loop()
         loop.set_exception_handler(daemon.caught)
         loop.add_signal_handler(signal.SIGHUP, daemon.refresher.ask)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -78,9 +77,7 @@ class Daemon:
     """One process's worth of rooms, wired; `serve` is its life."""
 
     def __init__(self, config: Config, outside: Outside, assume: Assume, observe: Observe) -> None:
-        self._config, self._outside = config, outside
-        self._log = observe
-        self._is_stopping = False
+        self._config, self._outside, self._log, self._is_stopping = config, outside, observe, False
         self._state = State(config.state_dir, boot=outside.boot, observe=self._observe) if config.state_dir else None
         self.metrics = Metrics(config.targets, self._look)
         ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()

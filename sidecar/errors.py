@@ -75,8 +75,7 @@ class TokenError(SidecarError):
     `date` is STS's own time in Unix seconds where it was STS that refused the token.
     """
 
-    kind = Kind.TOKEN
-    request_id = None
+    kind, request_id = Kind.TOKEN, None
 
     def __init__(self, reason: TokenTrouble, path: str, detail: str, *, date: float | None = None) -> None:
         super().__init__(f"projected token {path} is {reason.value}: {detail}")

@@ -113,7 +113,7 @@ class Skewed(Event, says="STS's clock is {seconds:+.0f} s ahead of the node's"):
     severity: str
 
 
-class RefreshAsked(Event, says="refresh asked for"):
+class RefreshAsked(Event, says="refresh asked for, granted: {granted}"):
     """Somebody asked for a refresh now; not granted if somebody just did."""
 
     granted: bool

@@ -166,7 +166,8 @@ class _Connection(asyncio.BufferedProtocol):
         try:
             answer = self._server.handler(request)
         except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
-            answer = self._broken(error)
+            self._server.failed(error)
+            answer = BROKEN
         if isinstance(answer, Answer):
             self._enter(State.IDLE, self._server.limits.idle)
             self._send(answer, request.method, is_last)
@@ -179,15 +180,12 @@ class _Connection(asyncio.BufferedProtocol):
         try:
             answer = await pending
         except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
-            answer = self._broken(error)
+            self._server.failed(error)
+            answer = BROKEN
         self._task, self._state = None, State.IDLE
         self._send(answer, method, is_last)
         if self._state is State.IDLE:
             self._proceed()
-
-    def _broken(self, error: Exception) -> Answer:
-        self._server.failed(error)
-        return BROKEN
 
     def _proceed(self) -> None:
         """An answer is out: the next request."""

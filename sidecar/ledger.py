@@ -56,8 +56,7 @@ class Ledger:
     def succeeded(self, hop: Hop, session: Session, *, lifetime: float, now: float, chance: float) -> "Ledger":
         """`hop` yielded `session`, which STS lets live for `lifetime` more seconds (≥ SHORTEST)."""
         schedule = self.of(hop).schedule.succeeded(lifetime=lifetime, now=now, chance=chance)
-        held = {**self.held, hop: Held(schedule=schedule, session=session)}
-        return replace(self, held=MappingProxyType(held))
+        return replace(self, held=MappingProxyType({**self.held, hop: Held(schedule=schedule, session=session)}))
 
     def failed(self, hop: Hop, failure: Failure, *, now: float, chance: float) -> "Ledger":
         """`hop` yielded nothing. Its session stays; its source is spent where it is to blame."""

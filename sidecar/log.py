@@ -62,8 +62,6 @@ def _sentence(event: e.Event, facts: Mapping[str, object]) -> str:
         case e.HopFailed(claims=Claims(), repeated=False):
             token = "the token: issuer {issuer}, audience {audience}, subject {subject}".format_map(said)
             return f"{sentence}; {token}"
-        case e.RefreshAsked(granted=False):
-            return f"{sentence} again within ten seconds: not granted"
         case e.Started(warnings=warnings):
             return "; ".join((sentence, *warnings))
         case _:

@@ -30,17 +30,13 @@ class Secret:
         return self._value
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return isinstance(other, Secret) and hmac.compare_digest(self._value.encode(), other._value.encode())
 
     def __hash__(self) -> int:
         return hash(self._value)
 
     def __repr__(self) -> str:
         return "Secret(…)"
-
-    __str__ = __repr__
 
     def __reduce__(self) -> str:
         raise TypeError("a Secret is not pickled")
@@ -81,27 +77,22 @@ class Role:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who a session is: STS's `AssumedRoleUser` ARN, taken apart. STS drops the role's path."""
+    """Who a session is: STS's `AssumedRoleUser` ARN. STS drops the role's path."""
 
-    partition: str
+    arn: str
     account: str
-    role_name: str
     session_name: str
 
     @classmethod
     def parse(cls, arn: str) -> Self:
         """The identity that an assumed-role ARN names; raises ValueError where it names none."""
         if match := _ASSUMED.fullmatch(arn):
-            return cls(*match.groups())
+            return cls(arn, match[2], match[4])
         raise ValueError("not the ARN of an assumed role")
-
-    @property
-    def arn(self) -> str:
-        return f"arn:{self.partition}:sts::{self.account}:assumed-role/{self.role_name}/{self.session_name}"
 
     def is_of(self, role: Role) -> bool:
         """Whether this is a session of `role`: partition, account and name agree."""
-        return (self.partition, self.account, self.role_name) == (role.partition, role.account, role.name)
+        return self.arn.startswith(f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.name}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +139,8 @@ class Token:
 class Hop:
     """One assume-role call, and everything that shapes the session it yields.
 
-    `source` is the hop whose session signs this one; a first hop has none and spends the token at `token_file`.
+    `source` is the hop whose session signs this one; a first hop has none and spends the token at `token_file`,
+    which is empty for every other.
     `duration` is seconds. `session_name` None: the token's own suggestion, inherited along the chain.
     `regions` are the STS regions to ask: the primary one, then the fallbacks. Equal hops are one hop: chains that
     begin alike share their sessions.
@@ -158,7 +150,7 @@ class Hop:
     duration: int
     regions: tuple[str, ...]
     source: "Hop | None" = None
-    token_file: str | None = None
+    token_file: str = ""
     session_name: str | None = None
     external_id: str | None = field(default=None, repr=False)
     source_identity: str | None = field(default=None, repr=False)

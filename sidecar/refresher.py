@@ -51,7 +51,7 @@ class Refresher:
         self._assume, self._deadline = assume, deadline
         self._clock, self._wall, self._chance = outside.clock, outside.wall, outside.chance
         self._publish, self._observe = publish, observe
-        self._readings = {path: Reading() for path in sorted({_token_file(t.hop) for t in self.targets})}
+        self._readings = {path: Reading() for path in sorted({t.hop.chain[0].token_file for t in self.targets})}
         self._phases = {target.name: Phase.EMPTY for target in self.targets}
         self._calls: dict[Hop, asyncio.Task[None]] = {}
         self._stir = asyncio.Event()
@@ -95,7 +95,8 @@ class Refresher:
     def turn(self) -> None:
         """One look at the tokens and the ledger; starts a task for every hop that is due."""
         self.turned = self._clock()
-        self._reap()
+        for hop in [hop for hop, call in self._calls.items() if call.done()]:
+            self._calls.pop(hop).result()  # an error that nobody translated is a bug: it ends the loop
         for path in self._readings:
             self._look_at(path)
         self._watch_phases()
@@ -104,10 +105,6 @@ class Refresher:
                 name = f"hop {hop.position} of {targets[0]}"
                 self._calls[hop] = asyncio.create_task(self._attempt(hop, targets), name=name)
                 self._calls[hop].add_done_callback(lambda _: self._stir.set())
-
-    def _reap(self) -> None:
-        for hop in [hop for hop, call in self._calls.items() if call.done()]:
-            self._calls.pop(hop).result()  # an error that nobody translated is a bug: it ends the loop
 
     def _due(self) -> dict[Hop, tuple[str, ...]]:
         due: dict[Hop, tuple[str, ...]] = {}
@@ -142,7 +139,7 @@ class Refresher:
     def _call(self, hop: Hop) -> Call:
         where = region(self.ledger.of(hop).schedule, hop.regions)
         if hop.source is None:
-            token = self._token(_token_file(hop))
+            token = self._token(hop.chain[0].token_file)
             name = hop.session_name or token.claims.session_name
             return Call(hop=hop, region=where, session_name=name, token=token.value)
         source = self.ledger.of(hop.source).session
@@ -196,7 +193,7 @@ class Refresher:
         self.ledger = self.ledger.failed(hop, failure, now=now, chance=self._chance())
         self._publish(self.ledger)
         made = e.Attempt(hop=hop, targets=targets, region=where, seconds=now - sent, request_id=error.request_id)
-        schedule, token = self.ledger.of(hop).schedule, self._readings[_token_file(hop)].token
+        schedule, token = self.ledger.of(hop).schedule, self._readings[hop.chain[0].token_file].token
         claims = token.claims if token and hop.source is None and failure.kind is Kind.DENIED else None
         count, pause, again = schedule.failures, schedule.due - now, before is not None and before.error == failure
         self._observe(
@@ -222,12 +219,6 @@ class Refresher:
         if severity != self._skewed:
             self._skewed = severity
             self._observe(e.Skewed(seconds=seconds, severity=severity))
-
-
-def _token_file(hop: Hop) -> str:
-    path = hop.chain[0].token_file
-    assert path is not None, "a chain begins with a token file"
-    return path
 
 
 def _checked(hop: Hop, grant: Grant) -> Grant:

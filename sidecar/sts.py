@@ -204,12 +204,12 @@ def _session(answer: Mapping[str, Any]) -> Session:
 def _translated(error: ClientError, hop: Hop) -> TokenError | HopError:
     facts, metadata = error.response.get("Error", {}), error.response.get("ResponseMetadata", {})
     code, message, date = str(facts.get("Code", "")), str(facts.get("Message", "")).lower(), _date(metadata)
-    if code in _EXPIRED and hop.source is None:
-        return TokenError(TokenTrouble.EXPIRED, hop.token_file or "", "by STS's clock", date=date)
-    kind = _kind(code, message, int(metadata.get("HTTPStatusCode", 0)), hop)
     # An error page of a proxy or load balancer has no code of AWS's: botocore then puts the status in its place.
-    named = code if code and not code.isdigit() else "BadAnswer"
-    return kind(named, request_id=metadata.get("RequestId"), date=date)
+    code = code if code and not code.isdigit() else "BadAnswer"
+    if code in _EXPIRED and hop.source is None:
+        return TokenError(TokenTrouble.EXPIRED, hop.token_file, "by STS's clock", date=date)
+    kind = _kind(code, message, int(metadata.get("HTTPStatusCode", 0)), hop)
+    return kind(code, request_id=metadata.get("RequestId"), date=date)
 
 
 def _kind(code: str, message: str, status: int, hop: Hop) -> type[HopError]:
@@ -218,7 +218,7 @@ def _kind(code: str, message: str, status: int, hop: Hop) -> type[HopError]:
     transient = any(words in message for words in _TRANSIENT_WORDS.get(code, ()))
     if transient or code in THROTTLED or code in _PROVIDER_SILENT or not 400 <= status < 500 or status == 429:
         return HopUnavailable
-    return HopDenied if code and not code.isdigit() else HopUnavailable
+    return HopUnavailable if code == "BadAnswer" else HopDenied
 
 
 def _date(metadata: Mapping[str, Any]) -> float | None:

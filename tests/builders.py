@@ -78,7 +78,8 @@ def session(of: Hop | None = None, serial: int = 1, expiration: float = EXPIRATI
     """A session of `of`'s role, named as hop and token would."""
     hop_ = of or chain()
     name = hop_.session_name or "payments.ledger-0"
-    identity = Identity(hop_.role.partition, hop_.role.account, hop_.role.name, name)
+    role = hop_.role
+    identity = Identity.parse(f"arn:{role.partition}:sts::{role.account}:assumed-role/{role.name}/{name}")
     return Session(credentials=credentials(serial, expiration), identity=identity)
 
 

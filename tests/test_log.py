@@ -105,7 +105,7 @@ def moved(before: Phase, after: Phase) -> e.PhaseChanged:
         (moved(Phase.EXPIRED, Phase.FRESH), "info", "default is fresh"),
         (e.Skewed(seconds=-0.2, severity="info"), "info", "is -0 s ahead of the node's"),
         (e.Skewed(seconds=300.0, severity="error"), "error", "+300 s ahead of the node's: signatures fail"),
-        (e.RefreshAsked(granted=False), "info", "not granted"),
+        (e.RefreshAsked(granted=False), "info", "granted: False"),
     ],
 )
 def test_a_line_is_as_loud_as_what_it_says(

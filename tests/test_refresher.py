@@ -495,11 +495,6 @@ async def test_a_hop_without_a_source_session_is_a_bug(rig: Rig) -> None:
         rig.refresher._call(rig.target.hop)
 
 
-def test_a_chain_without_a_token_file_is_a_bug(path: Path) -> None:
-    with pytest.raises(AssertionError, match="a chain begins with a token file"):
-        Rig(path, (target(last=hop(token_file=None)),))
-
-
 async def test_d16_no_event_of_a_whole_life_prints_a_secret(rig: Rig) -> None:
     rig.sts.replies = [HopDenied("AccessDenied"), rig.sts.grant, SourceGone("ExpiredToken")]
     for _ in range(4):

@@ -183,10 +183,10 @@ DEFECTS = (
     Mutant(
         name="D3 the source's end is the session's",
         file=_LEDGER,
-        old="lifetime=lifetime, now=now, chance=chance)\n        held = ",
+        old="lifetime=lifetime, now=now, chance=chance)\n        return ",
         new=(
             "lifetime=lifetime if hop.source is None else "
-            "self.of(hop.chain[0]).schedule.expiration - now, now=now, chance=chance)\n        held = "
+            "self.of(hop.chain[0]).schedule.expiration - now, now=now, chance=chance)\n        return "
         ),
         test="tests/test_ledger.py::test_d3_what_is_served_expires_with_the_last_hop_whatever_the_others_do",
     ),
