@@ -100,6 +100,7 @@ def test_r24_a_port_is_taken_back_while_old_connections_linger() -> None:
     client.close()
     first.close()
     (second,) = bind_loopback("127.0.0.1", port, **WHY)
+    assert second.getsockname()[1] == port
     second.close()
 
 

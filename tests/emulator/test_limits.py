@@ -49,7 +49,7 @@ LEGAL: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("case", LEGAL, ids=[f"{n}-{next(iter(case))}" for n, case in enumerate(LEGAL)])
 async def test_the_last_legal_value_is_granted(case: dict[str, Any], sts: Emulator, source: dict[str, Any]) -> None:
-    await ask(sts, "assume_role", source, **second(**case))
+    assert (await ask(sts, "assume_role", source, **second(**case)))["Credentials"]
 
 
 ILLEGAL: list[tuple[dict[str, Any], str]] = [

@@ -67,7 +67,7 @@ async def test_a_clock_less_than_five_minutes_off_is_tolerated(
     skew: float, sts: Emulator, source: dict[str, Any]
 ) -> None:
     sts.skew = skew
-    await ask(sts, "assume_role", source, **second())
+    assert (await ask(sts, "assume_role", source, **second()))["Credentials"]
 
 
 async def test_expired_source_credentials_are_refused(sts: Emulator, kubelet: Kubelet) -> None:
