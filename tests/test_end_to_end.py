@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -235,6 +236,40 @@ async def test_once_and_get_print_every_format_and_get_prints_what_is_served(tmp
             json.loads(printed["get", "json"])["Token"]
             == json.loads(printed["get", "credential-process"])["SessionToken"]
         )
+
+
+# What stands in the token file (claims of a signed token, or text), the code, and words that name the cause.
+TOKENS: dict[str, tuple[dict[str, Any] | str, str, str]] = {
+    "no token": ("not a token", "TokenMalformed", "is it the projected service-account token?"),
+    "an empty file": ("", "TokenMalformed", "the file is empty"),
+    "one that has expired": ({"exp": 1_000_000_000}, "TokenExpired", "kubelet should have rotated it"),
+    "one for another audience": ({"aud": ["vault"]}, "InvalidIdentityToken", "audience vault"),
+    "one of another subject": (
+        {"sub": "system:serviceaccount:shop:till"},
+        "AccessDenied",
+        "subject system:serviceaccount:shop:till",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", TOKENS)
+async def test_a_token_that_buys_nothing_is_named_with_its_cause(case: str, tmp_path: Path) -> None:
+    held, code, words = TOKENS[case]
+    async with cluster(tmp_path) as here:
+        here.kubelet.project(held if isinstance(held, str) else here.kubelet.mint(**held))
+        status, out, error = await run("-m", "sidecar", "once", settings=here.settings)
+    assert (status, out) == (1, "")
+    assert code in error
+    assert words in error
+
+
+async def test_a_token_file_that_is_not_there_is_named_with_its_path(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as here:
+        settings = {**here.settings, "AWS_WEB_IDENTITY_TOKEN_FILE": str(tmp_path / "nowhere")}
+        status, _, error = await run("-m", "sidecar", "once", settings=settings)
+        assert not here.sts.calls
+    assert status == 1
+    assert f"{tmp_path / 'nowhere'} is missing: no such file" in error
 
 
 async def test_a_sidecar_killed_in_an_outage_serves_again_within_a_second_of_its_start(tmp_path: Path) -> None:
