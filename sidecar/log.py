@@ -32,6 +32,8 @@ def subscriber(level: str, form: str | None) -> e.Observe:
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)  # botocore's debug lines hold whole requests: never below this
     ours.setLevel(level.upper())
+    # A bug that ends the process: Python's own report would quote the error's message.
+    sys.excepthook = lambda _, error, __: ours.critical("%s", f"ended by a bug: {whereabouts(error)}")
 
     def observe(event: e.Event) -> None:
         facts = {name: value for name, value in _facts(event) if value is not None}

@@ -102,8 +102,7 @@ class Refresher:
         self._watch_phases()
         for hop, targets in self._due().items():
             if hop not in self._calls:
-                name = f"hop {hop.position} of {targets[0]}"
-                self._calls[hop] = asyncio.create_task(self._attempt(hop, targets), name=name)
+                self._calls[hop] = asyncio.create_task(self._attempt(hop, targets), name=f"hop {hop.position}")
                 self._calls[hop].add_done_callback(lambda _: self._stir.set())
 
     def _due(self) -> dict[Hop, tuple[str, ...]]:

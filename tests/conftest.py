@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -55,8 +56,9 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def _logging() -> Iterator[None]:
     """The process's log as it was, afterwards: the daemon sets it up for itself."""
     root, ours = logging.getLogger(), logging.getLogger("sidecar")
-    before = root.handlers[:], root.level, ours.level
+    before, hook = (root.handlers[:], root.level, ours.level), sys.excepthook
     yield
+    sys.excepthook = hook
     root.handlers[:] = before[0]
     root.setLevel(before[1])
     ours.setLevel(before[2])

@@ -133,3 +133,15 @@ def test_d16_other_libraries_are_heard_from_warnings_up_and_without_values(
     assert line["logger"] == name
     assert "ValueError at" in str(line["message"])
     assert "a secret" not in json.dumps(line)
+
+
+def test_d16_a_bug_that_ends_the_process_is_told_by_type_and_place_alone(capfd: pytest.CaptureFixture[str]) -> None:
+    log.subscriber("debug", "json")
+    try:
+        raise ZeroDivisionError("a message that quotes a secret")
+    except ZeroDivisionError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    (line,) = written(capfd)
+    assert line["level"] == "critical"
+    assert str(line["message"]).startswith("ended by a bug: ZeroDivisionError at ")
+    assert "secret" not in str(line)
