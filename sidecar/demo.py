@@ -83,6 +83,9 @@ def main(*, is_once: bool) -> int:
     except DemoError as error:
         print(f"\ncredential-sidecar demo: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # nobody reads any more; what is still buffered must not fail again at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("\nStopped: the daemon, the emulator and their files are gone.")
     return 0
