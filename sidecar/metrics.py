@@ -66,8 +66,7 @@ class Metrics:
         self._registry = prometheus.CollectorRegistry()
         self._packed: dict[Hop, int] = {}
         self._metrics = {each.name: _metric(each, self._registry) for each in DEFINITIONS}
-        for name, *labels in self._counted():
-            self._series(name, *labels)
+        self._counters = {(name, *labels): self._series(name, *labels) for name, *labels in self._counted()}
         prometheus.ProcessCollector(registry=self._registry)
         prometheus.PlatformCollector(registry=self._registry)
 
@@ -94,10 +93,10 @@ class Metrics:
 
     def answered(self, target: str, status: int, seconds: float, lifetime: float | None) -> None:
         """Counts a request that was answered on its merits."""
-        self._series("requests_total", target, status).inc()
-        self._series("request_duration_seconds").observe(seconds)
+        self._counters["requests_total", target, status].inc()
+        self._metrics["request_duration_seconds"].observe(seconds)
         if lifetime is not None:
-            self._series("served_lifetime_seconds").observe(lifetime)
+            self._metrics["served_lifetime_seconds"].observe(lifetime)
 
     def refused(self, reason: str) -> None:
         """Counts a request that was turned away."""

@@ -138,7 +138,7 @@ class Refresher:
     def _call(self, hop: Hop) -> Call:
         where = region(self.ledger.of(hop).schedule, hop.regions)
         if hop.source is None:
-            token = self._token(hop.chain[0].token_file)
+            token = self._token(hop.token_file)
             name = hop.session_name or token.claims.session_name
             return Call(hop=hop, region=where, session_name=name, token=token.value)
         source = self.ledger.of(hop.source).session
