@@ -16,6 +16,7 @@ class Kind(Enum):
     ERROR = "error"
     HTTP = "http"
     HANG = "hang"
+    HELD = "held"
     RESET = "reset"
     SLOW = "slow"
     GARBAGE = "garbage"
@@ -59,6 +60,11 @@ class Fault:
     def hang(cls) -> Fault:
         """The request is read and never answered."""
         return cls(kind=Kind.HANG)
+
+    @classmethod
+    def held(cls) -> Fault:
+        """The true answer, once another fault (or none) is set."""
+        return cls(kind=Kind.HELD)
 
     @classmethod
     def reset(cls) -> Fault:

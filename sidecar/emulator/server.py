@@ -24,7 +24,7 @@ from sidecar.emulator.hosts import StsHost, lookup
 from sidecar.emulator.oidc import Issuer
 from sidecar.emulator.proxy import Proxy
 from sidecar.emulator.refusals import Refusal
-from sidecar.emulator.sessions import Keys, Vault
+from sidecar.emulator.sessions import Keys, RoleSession, Vault
 from sidecar.emulator.signature import HttpRequest, Signature
 from sidecar.emulator.sts import Case, Granted, answer
 from sidecar.emulator.world import World
@@ -78,7 +78,7 @@ class Emulator:
     ) -> None:
         self.wall = wall
         self.skew = 0.0
-        self.fault = Fault.none()
+        self._fault, self._lifted = Fault.none(), asyncio.Event()
         self.calls: deque[Call] = deque(maxlen=MAX_CALLS)
         self._universe = universe
         self._address = (host, port)
@@ -93,6 +93,18 @@ class Emulator:
     def now(self) -> float:
         """Unix seconds by the emulator's own, possibly skewed, clock."""
         return self.wall() + self.skew
+
+    @property
+    def fault(self) -> Fault:
+        """What goes wrong from now on; calls that are held go on when it is replaced."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault) -> None:
+        self._fault = fault
+        if fault.kind is not Kind.HELD:
+            self._lifted.set()
+            self._lifted = asyncio.Event()
 
     @property
     def issuer(self) -> str:
@@ -115,6 +127,10 @@ class Emulator:
         """Every secret access key and session token that was issued."""
         return self._vault.secrets()
 
+    def session(self, access_key_id: str) -> RoleSession | None:
+        """The session that was issued with this access key id, expired or not, or None."""
+        return self._vault.find(access_key_id)
+
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             await self._start(stack)
@@ -123,6 +139,7 @@ class Emulator:
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
+        self._lifted.set()
         await self._stack.aclose()
 
     async def _start(self, stack: AsyncExitStack) -> None:
@@ -237,6 +254,8 @@ class Emulator:
         headers = {**self._date(), "x-amzn-RequestId": reply.request_id, "Content-Type": "text/xml"}
         if reply.kind is Kind.HANG:
             await self._closing.wait()
+        if reply.kind is Kind.HELD:
+            await self._lifted.wait()
         if reply.kind in (Kind.HANG, Kind.RESET):
             _reset(request)
         if reply.kind in (Kind.SLOW, Kind.TRUNCATED):

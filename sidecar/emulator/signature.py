@@ -13,13 +13,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from sidecar.emulator.refusals import Refusal
 from sidecar.emulator.sessions import RoleSession
 
 TOLERANCE: Final = 300.0  # seconds between the request's date and the emulator's clock; STS says "5 min."
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_UNHASHED: Final = ("UNSIGNED-PAYLOAD", "STREAMING-")  # what S3's clients say in place of the body's hash
 _AUTHORIZATION: Final = re.compile(
     rf"{_ALGORITHM} +Credential=(?P<key>[^/,\s]+)/(?P<date>\d{{8}})/(?P<region>[^/,\s]+)/(?P<service>[^/,\s]+)"
     r"/aws4_request"
@@ -71,30 +72,43 @@ class Signature:
         """`DATE/REGION/SERVICE/aws4_request`."""
         return f"{self.date}/{self.region}/{self.service}/aws4_request"
 
-    def verify(self, request: HttpRequest, session: RoleSession, now: float) -> None:
-        """Refuse unless `session` signed `request` for STS at about `now` and is not expired."""
+    def verify(self, request: HttpRequest, session: RoleSession, now: float, service: str = "sts") -> None:
+        """Refuse unless `session` signed `request` for `service` (sts or s3) at about `now` and is not expired."""
         stamp = request.headers.get("x-amz-date", "")
-        self._check_scope(stamp)
+        self._check_scope(stamp, service)
         _check_date(stamp, now)
         if not {"host", "x-amz-date", "x-amz-security-token"} <= set(self.headers.split(";")):
             raise Refusal(
                 "SignatureDoesNotMatch", "'host', 'x-amz-date' and 'x-amz-security-token' must be signed"
             )  # (ours)
-        wanted = self._sign(stamp, _digest(_canonical(request, self.headers)), session.secret_access_key)
+        wanted = self._sign(stamp, _digest(self._canonical(request)), session.secret_access_key)
         if not hmac.compare_digest(wanted, self.signature):
             raise Refusal("SignatureDoesNotMatch", _MISMATCH)
         if now >= session.expiration:
             raise Refusal("ExpiredToken", "The security token included in the request is expired")
 
-    def _check_scope(self, stamp: str) -> None:
-        if self.service != "sts":
-            raise Refusal("SignatureDoesNotMatch", "Credential should be scoped to correct service: 'sts'.")
+    def _check_scope(self, stamp: str, service: str) -> None:
+        if self.service != service:
+            raise Refusal("SignatureDoesNotMatch", f"Credential should be scoped to correct service: '{service}'.")
         if not stamp.startswith(self.date):
             wrong = f"'{self.date}' != '{stamp[:8]}', from '{stamp}'."
             raise Refusal(
                 "SignatureDoesNotMatch",
                 f"Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: {wrong}",
             )
+
+    def _canonical(self, request: HttpRequest) -> str:
+        path = quote(unquote(request.path), safe="/-_.~")  # encoded once, as S3 has it; the path of STS is a slash
+        pairs = sorted(parse_qsl(request.query, keep_blank_values=True))
+        query = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)
+        names = self.headers.split(";")
+        headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in names)
+        return "\n".join((request.method, path, query, headers, self.headers, self._payload(request)))
+
+    def _payload(self, request: HttpRequest) -> str:
+        said = request.headers.get("x-amz-content-sha256", "")
+        is_unhashed = self.service == "s3" and said.startswith(_UNHASHED)
+        return said if is_unhashed else hashlib.sha256(request.body).hexdigest()
 
     def _sign(self, stamp: str, digest: str, secret: str) -> str:
         key = f"AWS4{secret}".encode()
@@ -115,14 +129,6 @@ def _check_date(stamp: str, now: float) -> None:
     if signed > now + TOLERANCE:
         bound = f"{_stamp(now + TOLERANCE)} ({_stamp(now)} + 5 min.)"
         raise Refusal("SignatureDoesNotMatch", f"Signature not yet current: {stamp} is still later than {bound}")
-
-
-def _canonical(request: HttpRequest, signed: str) -> str:
-    pairs = sorted(parse_qsl(request.query, keep_blank_values=True))
-    query = "&".join(f"{quote(name, safe='-_.~')}={quote(value, safe='-_.~')}" for name, value in pairs)
-    headers = "".join(f"{name}:{' '.join(request.headers.get(name, '').split())}\n" for name in signed.split(";"))
-    digest = hashlib.sha256(request.body).hexdigest()
-    return "\n".join((request.method, request.path, query, headers, signed, digest))
 
 
 def _digest(text: str) -> str:

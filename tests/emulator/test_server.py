@@ -91,6 +91,16 @@ async def test_a_hanging_sts_never_answers_and_does_not_stop_the_emulator_from_c
         await waiting
 
 
+async def test_a_held_call_is_answered_truly_once_the_fault_is_lifted(sts: Emulator, kubelet: Kubelet) -> None:
+    sts.fault = Fault.held()
+    waiting = asyncio.ensure_future(ask(sts, WEB, **first(kubelet.mint())))
+    while not sts.calls:  # noqa: ASYNC110  # the record is a deque, not an event; one turn of the loop each
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    sts.fault = Fault.none()
+    assert "Credentials" in await waiting
+
+
 async def test_a_slow_answer_dribbles_in_and_is_whole(sts: Emulator, kubelet: Kubelet) -> None:
     sts.fault = Fault.slow(0.2)
     started = time.monotonic()

@@ -6,13 +6,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from sidecar.emulator import Emulator, Kubelet
-from sidecar.emulator.signature import TOLERANCE
-from tests.emulator.stock import ROLE_B, SESSION, ask, first, post, refused, second, signed, source_of
+from sidecar.emulator.refusals import Refusal
+from sidecar.emulator.signature import TOLERANCE, HttpRequest, Signature
+from tests.emulator.stock import REGION, ROLE_B, SESSION, ask, first, post, refused, second, signed, source_of
 
 WHO = {"Action": "GetCallerIdentity", "Version": "2011-06-15"}
 
@@ -142,6 +143,44 @@ async def test_a_get_with_a_signed_header_is_accepted(sts: Emulator, source: dic
     async with aiohttp.ClientSession() as session:
         answer = await session.get(f"{sts.url}/", params=WHO, headers=dict(request.headers.items()))
         assert answer.status == 200
+
+
+def put(source: dict[str, Any], said: str | None = None, body: bytes = b"a body") -> HttpRequest:
+    """A request to S3 as botocore signs it: for the body, or for what is said in place of its hash."""
+    request = AWSRequest(method="PUT", url="http://127.0.0.1/bucket/a%20%C3%BC//~%2Bb", data=b"a body")
+    keys = Credentials(source["AccessKeyId"], source["SecretAccessKey"], source["SessionToken"])
+    auth = S3SigV4Auth(keys, "s3", REGION)
+    auth.payload = (lambda _: said) if said else auth.payload
+    auth.add_auth(request)
+    headers = {name.lower(): value for name, value in request.headers.items()} | {"host": "127.0.0.1"}
+    return HttpRequest(method="PUT", path="/bucket/a%20%C3%BC//~+b", query="", headers=headers, body=body)
+
+
+def verify(sts: Emulator, request: HttpRequest, service: str = "s3") -> None:
+    signature = Signature.read(request)
+    assert signature is not None
+    session = sts.session(signature.key)
+    assert session is not None
+    signature.verify(request, session, sts.now, service)
+
+
+async def test_s3_encodes_a_path_once(sts: Emulator, source: dict[str, Any]) -> None:
+    verify(sts, put(source))
+
+
+@pytest.mark.parametrize("said", ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"])
+async def test_s3_takes_a_word_for_a_body_that_is_not_hashed(said: str, sts: Emulator, source: dict[str, Any]) -> None:
+    verify(sts, put(source, said, b"another body"))
+
+
+async def test_a_hash_is_no_such_word(sts: Emulator, source: dict[str, Any]) -> None:
+    with pytest.raises(Refusal, match="does not match the signature"):
+        verify(sts, put(source, body=b"another body"))
+
+
+async def test_what_is_signed_for_s3_is_not_signed_for_sts(sts: Emulator, source: dict[str, Any]) -> None:
+    with pytest.raises(Refusal, match="correct service: 'sts'"):
+        verify(sts, put(source), "sts")
 
 
 async def test_a_signed_web_identity_call_is_recorded_as_signed(
