@@ -73,7 +73,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
-        places = [f"[{name.upper()}]" for name, _ in command.arguments if not name.startswith("-")]
+        places = [form.get("metavar", f"[{name.upper()}]") for name, form in command.arguments if name[0] != "-"]
         usage = " ".join(["%(prog)s [options]", *places])
         how: dict[str, Any] = {"usage": usage, "description": command.help, "epilog": EXIT_CODES, "allow_abbrev": False}
         one = commands.add_parser(command.name, help=command.help.split(". ")[0].rstrip("."), **how)
@@ -111,11 +111,31 @@ def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
 
 
 def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
-    """Ask the running daemon for credentials and print them. For containers whose image holds this program; the form
-    credential-process suits a profile of an AWS config file."""
+    """Ask the running daemon for credentials and print them. As it is, the credential_process of a profile in a container
+    whose image holds this program."""
     from sidecar import client
 
     print(FORMS[args.format](client.ask(*config.resolve_client(flags, os.environ, args.target))))
+
+
+def _exec(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Run a program with the running daemon's credentials in its environment. For what can take them from nowhere else,
+    in containers whose image holds this program too. Variables that would outrank the credentials are not handed on.
+    The exit code is the program's: 128 and the number of the signal that ended it, 127 where it is not found, 126 where
+    it cannot be executed. What outlives the credentials of its environment has to be started again with newer ones."""
+    asking = config.resolve_client(flags, os.environ, args.target)
+    from sidecar import client, workload
+
+    return workload.run(
+        args.command,
+        partial(client.ask, *asking),
+        os.environ,
+        seconds=args.seconds,
+        grace=args.grace if args.restart_before_expiration else None,
+        clock=time.monotonic,
+        wall=time.time,
+        say=lambda sentence: _complain((sentence,)),
+    )
 
 
 def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -160,10 +180,21 @@ def _outside() -> Outside:
 
 
 _TARGET: _Argument = ("--target", {"metavar": "NAME", "help": "which target; default the first"})
-_FORM: _Argument = ("--format", {"choices": [*FORMS], "default": "json", "help": "default json"})
+_FORM, _PROCESS = (
+    ("--format", {"choices": [*FORMS], "default": form, "help": f"default {form}"})
+    for form in ("json", "credential-process")
+)
 _PATH: _Argument = ("path", {"nargs": "?", "default": "/readyz", "help": "default /readyz; or /livez, /readyz/TARGET"})
 # What kubelet gives a probe by default is one second; a sidecar that is starting needs a little longer.
 _SECONDS: _Argument = ("--seconds", {"type": float, "default": 5.0, "metavar": "N", "help": "default 5"})
+_PROGRAM: _Argument = ("command", {"nargs": "+", "metavar": "-- CMD [ARG ...]", "help": "the program to run"})
+_RESTART = "end the program with SIGTERM a minute before its credentials expire and start it again with newer ones"
+_SUPERVISION: tuple[_Argument, ...] = (
+    ("--restart-before-expiration", {"action": "store_true", "help": _RESTART}),
+    ("--grace", {"type": float, "default": 10.0, "metavar": "N", "help": "seconds before SIGKILL; default 10"}),
+)
+# A pod's containers start together, and the first credentials are two calls to STS away.
+_PATIENCE = {"type": float, "default": 60.0, "metavar": "N", "help": "how long to wait for credentials; default 60"}
 
 # What a single walk needs.
 _WALKING = ("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT")
@@ -171,7 +202,8 @@ _WALKING = ("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG
 COMMANDS = (
     Command("run", _run, SETTINGS),
     Command("once", _once, pick(*_WALKING), (_TARGET, _FORM)),
-    Command("get", _get, pick(*config.ASKING), (_TARGET, _FORM)),
+    Command("get", _get, pick(*config.ASKING), (_TARGET, _PROCESS)),
+    Command("exec", _exec, pick(*config.ASKING), (_TARGET, *_SUPERVISION, ("--seconds", _PATIENCE), _PROGRAM)),
     Command("probe", _probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
     Command("config", _config, SETTINGS),
     Command("demo", _demo, (), (("--once", {"action": "store_true", "help": "end after the first credentials"}),)),

@@ -6,7 +6,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from sidecar.authorization import TOKEN
-from sidecar.errors import ClientError
+from sidecar.errors import ClientError, NotYet
 from sidecar.formats import Document
 from sidecar.settings import Address
 
@@ -18,7 +18,7 @@ _FIELDS = {"AccessKeyId", "SecretAccessKey", "Token", "Expiration", "AccountId"}
 
 
 def ask(target: str, listen: Address, directory: str | None) -> Document:
-    """The container-credentials document of `target`. Raises ClientError with the remedy.
+    """The container-credentials document of `target`. Raises ClientError with the remedy, NotYet while it may come.
 
     `directory` holds the authorization tokens; None where the daemon asks for none.
     """
@@ -32,13 +32,17 @@ def ask(target: str, listen: Address, directory: str | None) -> Document:
             raise TypeError
     except (OSError, HTTPException, ValueError, TypeError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        asked = "is it running in this pod, with this SIDECAR_LISTEN?"
-        raise ClientError(f"no credential-sidecar answers on {listen} ({reason}): {asked}") from None
+        asked, kind = "is it running in this pod, with this SIDECAR_LISTEN?", _kind(isinstance(error, OSError))
+        raise kind(f"no credential-sidecar answers on {listen} ({reason}): {asked}") from None
     if response.status != 200 or not answer.keys() >= _FIELDS:
         refused = f"the sidecar gives no credentials of {target} ({response.status} {answer.get('code')})"
         hint = "Look at --target, SIDECAR_AUTHORIZATION_DIR and the sidecar's log."
-        raise ClientError(f"{refused}: {answer.get('message')} {hint}")
+        raise _kind(response.status == 503)(f"{refused}: {answer.get('message')} {hint}")
     return {name: str(value) for name, value in answer.items()}
+
+
+def _kind(may_come: bool) -> type[ClientError]:
+    return NotYet if may_come else ClientError
 
 
 def _token(path: Path) -> str:
@@ -46,7 +50,8 @@ def _token(path: Path) -> str:
     try:
         token = path.read_text("ascii", "replace").rstrip("\r\n")
     except OSError as error:
-        raise ClientError(f"{path} cannot be read: {error.strerror}; {where}") from None
+        kind = _kind(isinstance(error, FileNotFoundError))  # the daemon writes it before it listens
+        raise kind(f"{path} cannot be read: {error.strerror}; {where}") from None
     if not TOKEN.fullmatch(token):
         raise ClientError(f"{path} holds no authorization token; {where}")
     return token

@@ -4,6 +4,7 @@ SidecarError
 ├── ConfigError       which settings, from where, and the remedy      exit 2
 ├── WalkError         a walk that was made once brought nothing       exit 1
 ├── ClientError       the running daemon could not be asked           exit 1
+│   └── NotYet            it does not listen or has nothing yet: ask again
 ├── TokenError        missing, unreadable, malformed, expired         no STS call; rotation cures
 └── HopError          which hop, which role, which code
     ├── HopDenied         STS understood and refused: look at IAM
@@ -58,6 +59,10 @@ class WalkError(SidecarError):
 
 class ClientError(SidecarError):
     """The daemon could not be asked, or had nothing to give; the sentence says which setting to look at."""
+
+
+class NotYet(ClientError):
+    """The daemon does not listen yet, or has nothing to give yet: what was asked for may come."""
 
 
 class TokenTrouble(StrEnum):
