@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sidecar import profiles
+from sidecar import bypass
 from sidecar.errors import ConfigError, Problem
-from sidecar.model import Secret, Target
+from sidecar.model import MetadataTokens, Secret, Target
 from sidecar.settings import DIRECT, SETTINGS, TARGET_NAME, Address, Authorization
 from sidecar.values import PREFIX, Chains, Origin, Values, unknown
 
@@ -21,6 +21,10 @@ __all__ = ["SETTINGS", "Address", "Authorization", "Config"]
 DEFAULT_TARGET = "default"
 # SDKs ask again inside the last 15 minutes (some 15 of a whole hour): below 45 minutes every call asks us.
 _COMFORTABLE = 2_700
+
+# botocore and others extend by themselves what instance metadata gives them with less than about 25 minutes left: half
+# of an hour is above that.
+_EXTENDED = 3_600
 
 # What says how hop 1 alone is made; the other settings of a hop are of the last one, and these two of both.
 _FIRST, _EVERY = {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "SIDECAR_SOURCE_DURATION"}, {"session_name", "region"}
@@ -44,6 +48,11 @@ class Config:
     authorization: Authorization
     authorization_dir: str
     authorization_token: Secret | None
+    imds_listen: Address | None
+    imds_tokens: MetadataTokens
+    credentials_file: str | None
+    credentials_file_mode: int
+    credentials_file_owner: tuple[int, int] | None
     state_dir: str | None
     drain: float
     log_level: str
@@ -75,12 +84,27 @@ def resolve(flags: Texts, environ: Texts) -> Config:
     if fallbacks.by and endpoint.by:
         wrong = f"{endpoint.by} sends all regions' calls to one endpoint"
         values.refuse(fallbacks, wrong, "Unset one of the two.")
+    if targets and values.origins["SIDECAR_IMDS_LISTEN"].by:
+        _expose(values, targets[0])
     values.check()
     for target in targets:
         if target.hop.duration < _COMFORTABLE:
             asked = f"target {target.name} asks for {target.hop.duration} s"
             values.warnings.append(f"{asked}: SDKs refresh early, so below {_COMFORTABLE} s they ask at every call")
-    return Config(targets=targets, warnings=tuple(values.warnings), origins=values.origins, **own)
+    warnings = (*values.warnings, *bypass.in_sight(environ))
+    return Config(targets=targets, warnings=warnings, origins=values.origins, **own)
+
+
+def _expose(values: Values, target: Target) -> None:
+    """What instance metadata asks of the target that it serves, and what it means for it."""
+    origin = values.origins["SIDECAR_IMDS_LISTEN"]
+    if target.hop.duration < _EXTENDED:
+        wrong = f"target {target.name} asks for {target.hop.duration} s, and clients of instance metadata sign on with"
+        wrong = f"{wrong} what is about to expire"
+        values.refuse(origin, wrong, f"Ask for at least {_EXTENDED} s, or leave it off.")
+    values.warnings.append(
+        f"{origin.by} serves target {target.name} to the whole pod, as SIDECAR_AUTHORIZATION=none would"
+    )
 
 
 def resolve_client(flags: Texts, environ: Texts, target: str | None = None) -> tuple[str, Address, str | None]:
@@ -118,6 +142,8 @@ def _by_profiles(values: Values, environ: Texts) -> Chains:
             values.refuse(origin, "profiles are in use as well, and a profile says this for itself", remedy)
         else:  # given by a webhook to every container of the pod
             values.warnings.append(f"{origin.by} is ignored: the targets come from profiles")
+    from sidecar import profiles  # lazily: who asks the daemon has none
+
     return profiles.chains(values, values["SIDECAR_PROFILES"] or (), environ)
 
 

@@ -23,7 +23,7 @@ from http import HTTPStatus
 from math import inf
 from typing import Self
 
-from sidecar.formats import document
+from sidecar.formats import Shape, container, document
 from sidecar.ledger import Ledger, Trouble, trouble
 from sidecar.model import Kind, Secret, Session, Target
 from sidecar.schedule import FLOOR
@@ -33,13 +33,16 @@ DENIAL = 120.0
 # Some home-made clients put a scheme in front; no SDK does. A token has no space, so nothing else can look like this.
 _SCHEME = "bearer "
 # R2: clients send the address with and without its port, also when a link-local address was redirected to us.
-_ADDRESS = r"127(?:\.\d{1,3}){3}|localhost|\[::1\]|169\.254\.170\.(?:2|23)|\[fd00:ec2::23\]"
+_LINK_LOCAL = r"169\.254\.170\.(?:2|23)|169\.254\.169\.254|\[fd00:ec2::(?:23|254)\]"
+_ADDRESS = rf"127(?:\.\d{{1,3}}){{3}}|localhost|\[::1\]|{_LINK_LOCAL}"
 _HOST = re.compile(rf"(?:{_ADDRESS})(?::\d{{1,5}})?", re.IGNORECASE | re.ASCII)
 # R9b: no SDK sends these. A proxy or a browser does, and neither has any business here.
 _FORWARDED = re.compile("forwarded|via|x-forwarded-.*")
 _BROWSER = re.compile("origin|sec-fetch-.*")
 # R10: what every answer begins with.
 _HEAD = "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
+_NO_METADATA_TOKEN = "X-aws-ec2-metadata-token must be a token that PUT /latest/api/token gave, within its time."
+_METADATA_METHODS = "GET and HEAD are answered, and PUT of /latest/api/token."
 _UNAUTHORIZED = "Authorization must be this target's authorization token: see AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE."
 
 
@@ -102,6 +105,9 @@ class Refusal(StrEnum):
     METHOD = "method", 405, "MethodNotAllowed", "Only GET and HEAD are answered.", "Allow: GET, HEAD\r\n"
     PATH = "path", 404, "NotFound", "There is no such path or target here."
     AUTHORIZATION = "authorization", 401, "Unauthorized", _UNAUTHORIZED
+    METADATA_TOKEN = "metadata_token", 401, "Unauthorized", _NO_METADATA_TOKEN
+    TTL = "ttl", 400, "BadRequest", "X-aws-ec2-metadata-token-ttl-seconds must be from 1 to 21600."
+    METADATA_METHOD = "metadata_method", 405, "MethodNotAllowed", _METADATA_METHODS, "Allow: GET, HEAD, PUT\r\n"
 
 
 BROKEN = error(500, "InternalError", "A defect of the sidecar; its log has the place.")
@@ -113,6 +119,7 @@ class Door:
 
     target: str
     token: Secret | None
+    shape: Shape = container
 
 
 def path(target: str) -> str:
@@ -122,8 +129,8 @@ def path(target: str) -> str:
 
 def refuse(request: Request, door: Door | None) -> Refusal | None:
     """Why `request`, whose path leads to `door`, gets no credentials; None: it may have them."""
-    if stranger := _stranger(request):
-        return stranger
+    if found := stranger(request):
+        return found
     if request.method not in ("GET", "HEAD"):
         return Refusal.METHOD
     if door is None:
@@ -133,7 +140,7 @@ def refuse(request: Request, door: Door | None) -> Refusal | None:
     return None
 
 
-def _stranger(request: Request) -> Refusal | None:
+def stranger(request: Request) -> Refusal | None:
     """R2, R9b: whether the request was not made for us, by a program beside us."""
     for name in request.headers:
         if _FORWARDED.fullmatch(name):
@@ -162,21 +169,26 @@ class Entry:
     yet, so an answer may be moments away.
     """
 
+    target: str
     answers: tuple[tuple[float, Answer], ...]
     waits: bool
     expiration: float
 
 
-def entry(ledger: Ledger, target: Target) -> Entry:
-    """What `target` is answered with, by what `ledger` holds: the session, then 503, and 403 for an old denial."""
+def entry(ledger: Ledger, target: Target, shape: Shape = container) -> Entry:
+    """What `target` is answered with, by what `ledger` holds: the session, then 503, and 403 for an old denial.
+
+    `shape` is how the face that answers writes a session.
+    """
     held = ledger.of(target.hop)
     wrong, expiration = trouble(ledger, target), held.schedule.expiration
     code, message = _explained(wrong, empty=held.session is None)
     denied_from = wrong.since + DENIAL if wrong and wrong.failure.kind is Kind.DENIED else inf
     answers = [(denied_from, error(503, code, message)), (inf, error(403, code, message))]
-    if granted := _granted(held.session):
+    if granted := _granted(held.session, shape):
         answers.insert(0, (expiration - FLOOR, granted))
-    return Entry(answers=tuple(answers), waits=held.session is None and wrong is None, expiration=expiration)
+    waits = held.session is None and wrong is None
+    return Entry(target=target.name, answers=tuple(answers), waits=waits, expiration=expiration)
 
 
 def answer(entry: Entry, now: float) -> Answer:
@@ -184,10 +196,10 @@ def answer(entry: Entry, now: float) -> Answer:
     return next(given for until, given in entry.answers if now < until)
 
 
-def _granted(session: Session | None) -> Answer | None:
+def _granted(session: Session | None, shape: Shape) -> Answer | None:
     """R11, R12: the five fields; None where one of them would be empty, which some SDKs would sign with."""
     fields = document(session) if session else {}
-    return Answer.of(200, compact(fields)) if fields and all(fields.values()) else None
+    return Answer.of(200, compact(shape(fields))) if fields and all(fields.values()) else None
 
 
 def _explained(wrong: Trouble | None, *, empty: bool) -> tuple[str, str]:

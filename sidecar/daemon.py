@@ -1,6 +1,6 @@
 """The daemon put together: what reads what, in which order things open, and in which they close.
 
-    token files ─▶ refresher ─▶ a new ledger ─▶ endpoint, status, state directory
+    token files ─▶ refresher ─▶ a new ledger ─▶ endpoint and other faces, status, state directory
                        │
                        └─ events ─▶ log, metrics
 
@@ -11,17 +11,20 @@ import asyncio
 import gc
 import resource
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
 from sidecar import __version__, authorization, log
-from sidecar.config import Authorization, Config
+from sidecar.config import Address, Authorization, Config
+from sidecar.credentials_file import CredentialsFile, Place
 from sidecar.endpoint import Endpoint
-from sidecar.errors import ConfigError, WalkError
+from sidecar.errors import WalkError
 from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, Stopping
 from sidecar.http import Handler, Limits, Server
+from sidecar.imds import Imds
 from sidecar.ledger import Ledger, Picture, trouble
 from sidecar.metrics import Metrics
 from sidecar.model import Outside, Secret, Session
@@ -73,6 +76,18 @@ async def run(config: Config, outside: Outside) -> int:
     return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Face:
+    """What listens: its name, the setting that says where, how it binds, and what answers how many connections."""
+
+    name: str
+    setting: str
+    bind: Callable[..., list[socket]]
+    handle: Handler
+    connections: int
+    refused: Callable[[str], None]
+
+
 class Daemon:
     """One process's worth of rooms, wired; `serve` is its life."""
 
@@ -85,42 +100,49 @@ class Daemon:
             config.targets, assume, outside, ledger=ledger, publish=self._publish, observe=self._observe
         )
         self._endpoint = Endpoint(config.targets, self._tokens(), outside.clock, self.metrics)
+        self._imds, self._file = self._instance_metadata(), self._credentials_file()
         self._status = Status(config.targets, __version__, self._look, self.metrics.render)
         self._publish(ledger)
+        if self._file:
+            self._file.begin(ledger)
 
     async def serve(self, stop: asyncio.Event) -> None:
-        """Opens the listeners, refreshes until `stop`, drains, and closes the listeners last."""
-        credentials, status = self._sockets()
+        """Opens the listeners, refreshes until `stop`, drains, and closes the listeners last, credentials after all."""
+        bound = self._bound()
         names = tuple(target.name for target in self._config.targets)
         self._observe(Started(version=__version__, targets=names, warnings=self._config.warnings))
-        serving = self._server("credentials", self._endpoint.handle, CREDENTIAL_CONNECTIONS, self.metrics.refused)
-        telling = self._server("status", self._status.handle, STATUS_CONNECTIONS, lambda _: None)
-        for server, face, sockets in ((serving, "credentials", credentials), (telling, "status", status)):
+        servers = []
+        for face, sockets in bound:
+            servers.append(self._server(face))
             addresses = tuple(shown(*sock.getsockname()[:2]) for sock in sockets)
-            await server.start(sockets)
-            self._observe(Listening(face=face, addresses=addresses))
+            await servers[-1].start(sockets)
+            self._observe(Listening(face=face.name, addresses=addresses))
         asyncio.get_running_loop().call_later(SETTLED, _settle)
         try:
             await self._refresh_until(stop)
         finally:
-            await telling.close()
-            await serving.close()
+            for server in reversed(servers):
+                await server.close()
 
     async def _refresh_until(self, stop: asyncio.Event) -> None:
-        refreshing = asyncio.create_task(self.refresher.run(), name="refresher")
+        working = [asyncio.create_task(self.refresher.run(), name="refresher")]
+        if self._file:
+            working.append(asyncio.create_task(self._file.run(), name="credentials file"))
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
-            await asyncio.wait({refreshing, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if refreshing.done():
-                refreshing.result()  # it ends by a bug alone: crash with it
+            await asyncio.wait([*working, stopping], return_when=asyncio.FIRST_COMPLETED)
+            for task in working:
+                if task.done():
+                    task.result()  # it ends by a bug alone: crash with it
             self._is_stopping = True
             self._observe(Stopping(drain=self._config.drain))
-            await asyncio.wait({refreshing}, timeout=self._config.drain)
+            await asyncio.wait(working, timeout=self._config.drain, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            refreshing.cancel()
-            stopping.cancel()
-            with suppress(asyncio.CancelledError):
-                await refreshing
+            for each in (*working, stopping):
+                each.cancel()
+            for task in working:
+                with suppress(asyncio.CancelledError):
+                    await task
 
     def caught(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """What the event loop caught: a bug, reported by type and place."""
@@ -136,6 +158,10 @@ class Daemon:
 
     def _publish(self, ledger: Ledger) -> None:
         self._endpoint.publish(ledger)
+        if self._imds:
+            self._imds.publish(ledger)
+        if self._file:
+            self._file.publish(ledger)
         if self._state:
             self._state.keep(ledger)
 
@@ -149,24 +175,49 @@ class Daemon:
         folder, source = config.authorization_dir, config.origins["SIDECAR_AUTHORIZATION_DIR"].source
         return authorization.provide(folder, names, self._outside.random_token, source, config.authorization_token)
 
-    def _sockets(self) -> tuple[list[socket], list[socket]]:
-        listen, status = self._config.listen, self._config.status_listen
-        credentials = bind_loopback(listen.host, listen.port, **_blame(self._config, "SIDECAR_LISTEN"))
-        try:
-            blame = _blame(self._config, "SIDECAR_STATUS_LISTEN")
-            return credentials, bind_any(status.host, status.port, **blame)
-        except ConfigError:
-            credentials[0].close()
-            raise
+    def _instance_metadata(self) -> Imds | None:
+        if self._config.imds_listen is None:
+            return None
+        outside, key = self._outside, Secret(self._outside.random_token())
+        target, tokens = self._config.targets[0], self._config.imds_tokens
+        return Imds(target, tokens, key, clock=outside.clock, wall=outside.wall, meter=self.metrics)
 
-    def _server(self, face: str, handler: Handler, connections: int, refused: Callable[[str], None]) -> Server:
-        limits = Limits(connections=connections)
-        return Server(handler, limits, refused=refused, failed=lambda error: self._failed(face, error))
+    def _credentials_file(self) -> CredentialsFile | None:
+        config = self._config
+        if config.credentials_file is None:
+            return None
+        mode, owner = config.credentials_file_mode, config.credentials_file_owner or (-1, -1)
+        source = config.origins["SIDECAR_CREDENTIALS_FILE"].source
+        place = Place(path=config.credentials_file, mode=mode, owner=owner, source=source)
+        return CredentialsFile(place, config.targets, self._outside.clock, self._observe)
 
+    def _faces(self) -> Iterator[_Face]:
+        """What listens, in the order in which it opens; the status last: whoever finds it open finds the rest."""
+        most, refused = CREDENTIAL_CONNECTIONS, self.metrics.refused
+        yield _Face("credentials", "SIDECAR_LISTEN", bind_loopback, self._endpoint.handle, most, refused)
+        if self._imds:
+            yield _Face("imds", "SIDECAR_IMDS_LISTEN", bind_loopback, self._imds.handle, most, refused)
+        yield _Face(
+            "status", "SIDECAR_STATUS_LISTEN", bind_any, self._status.handle, STATUS_CONNECTIONS, lambda _: None
+        )
 
-def _blame(config: Config, setting: str) -> dict[str, str]:
-    """What to name where `setting` turns out not to work: itself, and where it comes from."""
-    return {"setting": setting, "source": config.origins[setting].source}
+    def _bound(self) -> list[tuple[_Face, list[socket]]]:
+        """Every face with its sockets; none stays open where one cannot be had."""
+        with ExitStack() as stack:
+            bound = []
+            for face in self._faces():
+                address: Address = getattr(self._config, face.setting.removeprefix("SIDECAR_").lower())
+                source = self._config.origins[face.setting].source
+                sockets = face.bind(address.host, address.port, setting=face.setting, source=source)
+                for sock in sockets:
+                    stack.callback(sock.close)
+                bound.append((face, sockets))
+            stack.pop_all()
+        return bound
+
+    def _server(self, face: _Face) -> Server:
+        limits = Limits(connections=face.connections)
+        return Server(face.handle, limits, refused=face.refused, failed=lambda error: self._failed(face.name, error))
 
 
 def _settle() -> None:

@@ -1,32 +1,15 @@
-"""The credential endpoint: what the last good walk brought, from one immutable snapshot.
+"""The credential endpoint: what the last good walk brought, at a path for each target and each shape."""
 
-A request is answered from memory: it never causes, awaits or cancels a call to STS, renders no 200 and logs nothing.
-The only wait is for the very first outcome of a target that nothing is known of yet.
-"""
-
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from typing import Protocol
 
-from sidecar.contract import Answer, Door, Refusal, Request, answer, entry, path, refuse
+from sidecar.board import Board, Meter
+from sidecar.contract import Answer, Door, Refusal, Request, entry, path, refuse
+from sidecar.formats import Shape, container, process
 from sidecar.ledger import Ledger
 from sidecar.model import Secret, Target
 
-PATH = "/v1/credentials"
-# R20 allows 800 ms, the rest is for the way there and back. A single 503 is fatal to some clients, a second of
-# silence to others.
-PATIENCE = 0.75
-
-
-class Meter(Protocol):
-    """What is counted. Every request is either answered or refused, and is counted once."""
-
-    def answered(self, target: str, status: int, seconds: float, lifetime: float | None) -> None:
-        """An answer on the target's merits after `seconds`; `lifetime`: what was left of served credentials."""
-
-    def refused(self, reason: str) -> None:
-        """A request that was turned away."""
+# R28: what an SDK asks for, and what `credential_process` prints, for a `curl` in a workload's own profile.
+PATHS: Mapping[str, Shape] = {"/v1/credentials": container, "/v1/process": process}
 
 
 class Endpoint:
@@ -36,45 +19,27 @@ class Endpoint:
     the sidecar's own clock.
     """
 
-    patience = PATIENCE
-
     def __init__(
         self, targets: Sequence[Target], tokens: Mapping[str, Secret] | None, clock: Callable[[], float], meter: Meter
     ) -> None:
-        self._targets, self._clock, self._meter = tuple(targets), clock, meter
-        doors = {t.name: Door(target=t.name, token=tokens[t.name] if tokens else None) for t in targets}
-        self._doors = {f"{PATH}/{name}": door for name, door in doors.items()} | {PATH: doors[targets[0].name]}
-        self._news = asyncio.Event()
+        self._targets = tuple(targets)
+        self.board: Board[tuple[str, Shape]] = Board(clock, meter)
+        self._doors: dict[str, Door] = {}
+        for root, shape in PATHS.items():
+            doors = [Door(target=t.name, token=tokens[t.name] if tokens else None, shape=shape) for t in targets]
+            self._doors |= {root: doors[0], **{f"{root}/{door.target}": door for door in doors}}
         self.publish(Ledger())
 
     def publish(self, ledger: Ledger) -> None:
-        """From now on serve what `ledger` holds; requests that wait look again."""
-        self._entries = {target.name: entry(ledger, target) for target in self._targets}
-        self._news.set()
-        self._news = asyncio.Event()
+        """From now on serve what `ledger` holds."""
+        shaped = ((target, shape) for target in self._targets for shape in PATHS.values())
+        self.board.publish({(target.name, shape): entry(ledger, target, shape) for target, shape in shaped})
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:
         """The answer, or the wait for the first one."""
-        began = self._clock()
+        began = self.board.clock()
         door = self._doors.get(request.target) or self._doors.get(path(request.target))
         refusal = refuse(request, door)
         if refusal or not door:
-            refusal = refusal or Refusal.PATH
-            self._meter.refused(refusal)
-            return refusal.answer
-        if self._entries[door.target].waits:
-            return self._awaited(door.target, began)
-        return self._answered(door.target, began)
-
-    def _answered(self, target: str, began: float) -> Answer:
-        now, entry = self._clock(), self._entries[target]
-        given = answer(entry, now)
-        self._meter.answered(target, given.status, now - began, entry.expiration - now if given.status == 200 else None)
-        return given
-
-    async def _awaited(self, target: str, began: float) -> Answer:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self.patience):
-                while self._entries[target].waits:
-                    await self._news.wait()
-        return self._answered(target, began)
+            return self.board.refuse(refusal or Refusal.PATH)
+        return self.board.give((door.target, door.shape), began)

@@ -35,7 +35,7 @@ class Started(Event, says="credential-sidecar {version} serves {targets}"):
 
 
 class Listening(Event, says="{face} on {addresses}"):
-    """A listener accepts connections; `face` is `credentials` or `status`."""
+    """A listener accepts connections; `face` is `credentials`, `imds` or `status`."""
 
     face: str
     addresses: tuple[str, ...]
@@ -131,6 +131,19 @@ class StateIgnored(Event, level="warning", says="state in {path} is not used: {r
 
     path: str
     reason: str
+
+
+class CredentialsFileFailed(Event, level="error", says="credentials file {path} is not up to date: {reason}"):
+    """The shared credentials file could not be replaced, in a way it could a moment ago; it is tried again."""
+
+    path: str
+    reason: str
+
+
+class CredentialsFileWritten(Event, says="credentials file {path} is up to date again"):
+    """The shared credentials file could be replaced again."""
+
+    path: str
 
 
 class HandlerFailed(Event, level="error", says="the {face} failed: {error} at {where}"):

@@ -38,12 +38,13 @@ def read(folder: int, name: str, most: int) -> bytes | None:
         return file.read(most)
 
 
-def write(folder: int, name: str, data: bytes, mode: int) -> None:
-    """Puts `data` at `name`, whole and on disk, with `mode` whatever the umask."""
+def write(folder: int, name: str, data: bytes, mode: int, owner: tuple[int, int] = (-1, -1)) -> None:
+    """Puts `data` at `name`, whole and on disk, with `mode` whatever the umask; `owner`: uid and gid, -1 for ours."""
     temporary = f".{name}.new"
     with suppress(FileNotFoundError):  # what a killed predecessor left
         os.unlink(temporary, dir_fd=folder)
     with open(os.open(temporary, _NEW, mode, dir_fd=folder), "wb") as file:
+        os.fchown(file.fileno(), *owner)  # first: it clears some of the mode's bits
         os.fchmod(file.fileno(), mode)
         file.write(data)
         file.flush()

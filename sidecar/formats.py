@@ -1,4 +1,4 @@
-"""Credentials as programs take them: the endpoint's document, `credential_process`'s, and shell lines."""
+"""Credentials as programs take them: a document for each face, a section of AWS's file, and shell lines."""
 
 import json
 import shlex
@@ -7,7 +7,10 @@ from datetime import UTC
 
 from sidecar.model import Session
 
+# The five fields of the container-credentials document; secrets among them.
 Document = Mapping[str, str]
+# How one face writes the five fields.
+Shape = Callable[[Document], Mapping[str, object]]
 
 # What `aws configure export-credentials --format env` calls the fields of the document.
 _VARIABLES = {
@@ -16,6 +19,15 @@ _VARIABLES = {
     "Token": "AWS_SESSION_TOKEN",
     "Expiration": "AWS_CREDENTIAL_EXPIRATION",
 }
+
+# What the shared credentials file calls the fields; no SDK reads the last line, people do.
+_KEYS = (
+    ("aws_access_key_id", "AccessKeyId"),
+    ("aws_secret_access_key", "SecretAccessKey"),
+    ("aws_session_token", "Token"),
+    ("aws_security_token", "Token"),
+    ("expiration", "Expiration"),
+)
 
 
 def document(session: Session) -> Document:
@@ -30,14 +42,32 @@ def document(session: Session) -> Document:
     }
 
 
-def _process(fields: Document) -> str:
+def container(fields: Document) -> Mapping[str, object]:
+    """As the container-credentials endpoint has them."""
+    return fields
+
+
+def process(fields: Document) -> Mapping[str, object]:
+    """As the standard output of a `credential_process` has them (AWS SDKs reference guide, "Process provider")."""
     renamed = {"SessionToken" if name == "Token" else name: value for name, value in fields.items()}
-    return json.dumps({"Version": 1, **renamed}, indent=2)
+    return {"Version": 1, **renamed}
+
+
+def instance(fields: Document, updated: str) -> Mapping[str, object]:
+    """As instance metadata has them; `updated` is RFC 3339. No field more: s3fs counts them."""
+    known = {name: value for name, value in fields.items() if name != "AccountId"}
+    return {"Code": "Success", "LastUpdated": updated, "Type": "AWS-HMAC", **known}
+
+
+def section(name: str, fields: Document) -> str:
+    """As a section of the shared credentials file. boto 2 knows the second name of the session token alone."""
+    lines = (f"{key} = {fields[field]}" for key, field in _KEYS)
+    return "\n".join((f"[{name}]", *lines, ""))
 
 
 # In which shapes `once` and `get` print the endpoint's document, without a line end.
 FORMS: Mapping[str, Callable[[Document], str]] = {
     "json": lambda fields: json.dumps(fields, indent=2),
-    "credential-process": _process,
+    "credential-process": lambda fields: json.dumps(process(fields), indent=2),
     "env": lambda fields: "\n".join(f"export {name}={shlex.quote(fields[key])}" for key, name in _VARIABLES.items()),
 }

@@ -178,6 +178,13 @@ class Target:
     hop: Hop
 
 
+class MetadataTokens(StrEnum):
+    """What EC2 calls `HttpTokens`: whether a metadata token is asked for (IMDSv2), or IMDSv1 is served as well."""
+
+    REQUIRED = "required"
+    OPTIONAL = "optional"
+
+
 class Phase(StrEnum):
     """Where a session stands; fresh and stale are served."""
 

@@ -6,12 +6,13 @@ What botocore reads by itself (`AWS_CA_BUNDLE`, FIPS, dual-stack, proxies) is no
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 from sidecar.authorization import TOKEN
-from sidecar.model import Secret
+from sidecar.model import MetadataTokens, Secret
 from sidecar.rules import PARAMETERS, Form, Items, regions
 from sidecar.values import Setting
 
@@ -51,6 +52,12 @@ def _is_loopback(listen: Address) -> bool:
     return listen.host != "*" and ip_address(listen.host).is_loopback
 
 
+def _owner(text: str) -> tuple[int, int]:
+    """The uid and the gid; -1 for what is not said."""
+    uid, _, gid = text.partition(":")
+    return int(uid or -1), int(gid or -1)
+
+
 def one_of(*choices: str, make: Callable[[str], Any] = str) -> Form:
     """The form that takes `choices` alone."""
     return Form("|".join(choices), "no such choice", f"Write {', '.join(choices[:-1])} or {choices[-1]}.", make)
@@ -59,7 +66,15 @@ def one_of(*choices: str, make: Callable[[str], Any] = str) -> Form:
 _PLACE, _NO_PLACE = r"(?a)(\[.+\]|[^\[\]]+):\d{1,5}", "not a literal IP address and a port from 0 to 65535"
 _PLACED = "Write for instance 127.0.0.1:9911 or [::1]:9911, and no host name."
 _PLAIN = Form(_PLACE, _NO_PLACE, _PLACED, _address, lambda place: place.port <= 65_535)
-_LOOPBACK = "the credential endpoint listens on loopback only: whoever reaches it gets the credentials"
+_SECRET_FACE = "what serves credentials listens on loopback only: whoever reaches it gets them"
+_LOOPBACK = Form(".*", _SECRET_FACE, "Write 127.0.0.1 and a port, or [::1] and a port.", _PLAIN, _is_loopback)
+_ABSOLUTE, _RELATIVE = "/(.*[^/])", "not the absolute path of a file"
+_PATH = Form(_ABSOLUTE, _RELATIVE, "Write for instance /var/run/credential-sidecar-file/credentials.")
+_OPEN = "not the permission bits of a file that its owner alone may change"
+_MODE = Form(
+    "(?a)0?[0-7]{3}", _OPEN, "Write 0600, or 0640 for a group, or 0644.", partial(int, base=8), lambda m: not m & 0o133
+)
+_OWNED = Form(r"(?a)\d{1,9}(:\d{1,9})?|:\d{1,9}", "no numeric owner", "Write UID, UID:GID or :GID.", _owner)
 _NUMBER, _SECONDS = r"(?a)\d{1,6}(\.\d+)?", f"not a number of seconds from 0 to {_LONGEST_DRAIN}"
 _NAMED = "{!r} cannot name a target: the name goes into URLs, paths and metrics"
 _PROFILE = Form(TARGET_NAME, _NAMED, "Rename the profile to 1 to 64 of [A-Za-z0-9._-].")
@@ -70,9 +85,14 @@ _USABLE = "Give at least 16 of [A-Za-z0-9._~-], or leave it out for 256 random b
 FORMS: Mapping[str, Callable[[str], Any]] = {
     "SIDECAR_PROFILES": Items(_PROFILE, "profile", name=str),
     "SIDECAR_STS_FALLBACK_REGIONS": regions,
-    "SIDECAR_LISTEN": Form(".*", _LOOPBACK, "Write 127.0.0.1 and a port, or [::1] and a port.", _PLAIN, _is_loopback),
+    "SIDECAR_LISTEN": _LOOPBACK,
     "SIDECAR_AUTHORIZATION": one_of(*Authorization, make=Authorization),
     "SIDECAR_AUTHORIZATION_TOKEN": Form(TOKEN.pattern, _UNUSABLE, _USABLE, Secret),
+    "SIDECAR_IMDS_LISTEN": _LOOPBACK,
+    "SIDECAR_IMDS_TOKENS": one_of(*MetadataTokens, make=MetadataTokens),
+    "SIDECAR_CREDENTIALS_FILE": _PATH,
+    "SIDECAR_CREDENTIALS_FILE_MODE": _MODE,
+    "SIDECAR_CREDENTIALS_FILE_OWNER": _OWNED,
     "SIDECAR_STATUS_LISTEN": _PLAIN,
     "SIDECAR_DRAIN": Form(_NUMBER, _SECONDS, "Write for instance 25.", float, lambda n: n <= _LONGEST_DRAIN),
     "SIDECAR_LOG_LEVEL": one_of("debug", "info", "warning", "error"),

@@ -208,7 +208,7 @@ class Life:
         self.daemon = Daemon(self.config, self.outside, _Distant(sts, self).assume, self._note)
         self.serving = asyncio.create_task(self.daemon.serve(self.stop), name="daemon")
         stack.push_async_callback(self._end)
-        await self.until(lambda: len(self._faces) == 2 or self.serving.done())
+        await self.until(lambda: "status" in self._faces or self.serving.done())  # the last that opens
         if self.serving.done():
             await self.serving
 

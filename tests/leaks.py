@@ -10,8 +10,12 @@ from urllib.parse import quote
 
 # Enough of a secret to be worth something to somebody, whatever was cut off.
 FRAGMENT = 24
-# Where secrets belong, below a sidecar's home: what the workload shows, what outlives a restart, what kubelet projects.
-ALLOWED = ("authorization/*/token", "state/credential-sidecar/sessions.json", "projected/**/*")
+# Where secrets belong below a sidecar's home: what the workload shows, what outlives a restart, what kubelet projects,
+# and AWS's own file.
+ALLOWED = (
+    *("authorization/*/token", "state/credential-sidecar/sessions.json"),
+    *("projected/**/*", "file/credentials"),
+)
 
 
 def leaks(text: str, secrets: Iterable[str]) -> list[str]:

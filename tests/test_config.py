@@ -197,6 +197,44 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         "SIDECAR_STS_FALLBACK_REGIONS",
         ("AWS_ENDPOINT_URL sends",),
     ),
+    (
+        "instance metadata for the world",
+        {**PLAIN, "SIDECAR_IMDS_LISTEN": "169.254.169.254:80"},
+        "SIDECAR_IMDS_LISTEN",
+        ("loopback only", "127.0.0.1"),
+    ),
+    (
+        "instance metadata of short sessions",
+        {**PLAIN, "SIDECAR_IMDS_LISTEN": "127.0.0.1:9913", "SIDECAR_DURATION": "3599"},
+        "SIDECAR_IMDS_LISTEN",
+        ("target default asks for 3599 s", "at least 3600 s"),
+    ),
+    (
+        "metadata tokens",
+        {**PLAIN, "SIDECAR_IMDS_TOKENS": "v1"},
+        "SIDECAR_IMDS_TOKENS",
+        ("no such choice", "Write required or optional."),
+    ),
+    (
+        "a relative credentials file",
+        {**PLAIN, "SIDECAR_CREDENTIALS_FILE": ".aws/credentials"},
+        "SIDECAR_CREDENTIALS_FILE",
+        ("not the absolute path of a file", "/credentials"),
+    ),
+    (
+        "a directory as credentials file",
+        {**PLAIN, "SIDECAR_CREDENTIALS_FILE": "/var/run/"},
+        "SIDECAR_CREDENTIALS_FILE",
+        ("not the absolute path of a file",),
+    ),
+    *(
+        (f"mode {mode}", {**PLAIN, "SIDECAR_CREDENTIALS_FILE_MODE": mode}, "SIDECAR_CREDENTIALS_FILE_MODE", ("0600",))
+        for mode in ("0666", "0620", "0700", "600x", "4600", "0800", "-rw")
+    ),
+    *(
+        (f"owner {who}", {**PLAIN, "SIDECAR_CREDENTIALS_FILE_OWNER": who}, "SIDECAR_CREDENTIALS_FILE_OWNER", ("UID:GID",))
+        for who in ("app", "1000:app", "-1", "1000:", "1:2:3", ":")
+    ),
 ]
 
 

@@ -89,7 +89,7 @@ async def test_held_sessions_outlive_the_daemon_and_keep_their_due(tmp_path: Pat
 @in_virtual_time
 async def test_what_the_loop_and_the_servers_catch_is_reported_by_type_and_place(tmp_path: Path) -> None:
     async with Life(tmp_path) as life:
-        server = life.daemon._server("status", lambda _: BROKEN, 1, lambda _: None)
+        server = life.daemon._server([*life.daemon._faces()][-1])
         try:
             raise ValueError("a secret")
         except ValueError as error:

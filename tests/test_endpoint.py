@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from sidecar.board import PATIENCE
 from sidecar.contract import DENIAL, Refusal
-from sidecar.endpoint import PATIENCE, Endpoint
+from sidecar.endpoint import Endpoint
 from sidecar.http import Limits
 from sidecar.ledger import Ledger
 from sidecar.model import Kind, Secret
@@ -76,7 +77,7 @@ async def room(
 ) -> AsyncIterator[Room]:
     clock, counts = Clock(), Counts()
     endpoint = Endpoint([FIRST, SECOND], tokens, clock, counts)
-    endpoint.patience = patience
+    endpoint.board.patience = patience
     if ledger is not None:
         endpoint.publish(ledger)
     async with serving(endpoint.handle, Limits(connections=CONNECTIONS, head=head)) as served:
@@ -323,8 +324,8 @@ async def test_d21_what_is_kept_is_fixed_by_the_configuration() -> None:
     async with room(walked()) as r:
         for n in range(200):
             await ask(r.port, last(f"/v1/credentials/{n}", f"Authorization: {n}", f"X-{n}: {n}"))
-        assert set(r.endpoint._entries) == {FIRST.name, SECOND.name}
-        assert len(r.endpoint._doors) == 3
+        assert {target for target, _ in r.endpoint.board._entries} == {FIRST.name, SECOND.name}
+        assert len(r.endpoint._doors) == 6
         assert len(r.served.server.connections) <= 1
 
 

@@ -15,16 +15,16 @@ from tests.house import Import, Source, sources
 LAYERS = {
     "nouns": {"errors", "model"},
     "decisions": {
-        *("archive", "contract", "events", "formats", "ledger", "remedies"),
+        *("archive", "bypass", "contract", "events", "formats", "ledger", "remedies"),
         *("rules", "schedule", "tokens", "values"),
     },
-    "tools of the edges": {"files"},
+    "tools of the edges": {"board", "files"},
     "edges": {
         *("authorization", "http", "log", "metrics", "probe"),
-        *("endpoint", "sockets", "state", "status", "sts", "token_file"),
+        *("credentials_file", "endpoint", "imds", "sockets", "state", "status", "sts", "token_file"),
     },
     "loop": {"refresher"},
-    "composition": {"client", "config", "daemon", "profiles", "settings"},
+    "composition": {"client", "config", "daemon", "profiles", "settings", "workload"},
     "command line": {"__main__", "cli"},
 }
 PURE = LAYERS["nouns"] | LAYERS["decisions"]
@@ -52,7 +52,7 @@ PROBE_LIBRARY = {"__future__", "collections.abc", "socket", "sys"}
 
 LONGEST_FUNCTION = 40  # a function is a screen
 LONGEST_MODULE = 400  # above that it is two rooms
-MOST_CODE = 2_500  # lines of the product: what one person reads in a day
+MOST_CODE = 3_200  # lines of the product: what one person reads in a day
 
 
 def room(name: str) -> str:

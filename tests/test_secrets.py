@@ -54,7 +54,7 @@ async def test_a_life_with_every_fault_leaves_no_secret_anywhere(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "state").mkdir()
-    settings = {**DEBUG, "SIDECAR_STATE_DIR": str(tmp_path / "state")}
+    settings = {**DEBUG, **_every_face(tmp_path)}
     observe = log.subscriber("debug", "json")
     async with Life(tmp_path, settings, issued_life=150, observe=observe) as life:
         secrets = {life.kubelet.path.read_text(), life.authorization().reveal()}
@@ -163,7 +163,13 @@ sys.exit(main(sys.argv[4:]))
 GRACE = 3.0
 # What runs as it is imported or before there is anything to serve, and the commands that have modules of their own.
 EARLY = {"cli", "config", "events", "settings", "values", "rules", "profiles", "files", "sockets", "authorization"}
-COMMANDS = {"client": "get", "formats": "once", "probe": "probe"}
+EARLY |= {"bypass"}
+COMMANDS = {
+    "client": ("get",),
+    "formats": ("once",),
+    "probe": ("probe",),
+    "workload": ("exec", "--seconds", "0.1", "--", "true"),
+}
 MODULES = sorted(
     path.stem
     for path in (ROOT / "sidecar").glob("*.py")
@@ -192,11 +198,11 @@ async def _crash(module: str, home: Path) -> list[str]:
     async with Emulator(guide_world) as sts:
         kubelet = Kubelet(home / "projected", sts)
         secrets = {kubelet.project()}
-        settings = {**usual_settings(home, sts.url, kubelet.path), **DEBUG, "SIDECAR_STATE_DIR": str(home / "state")}
+        settings = {**usual_settings(home, sts.url, kubelet.path), **DEBUG, **_every_face(home)}
         settings |= _profiles(home, kubelet) if module in ("profiles", "files") else {}
         if module in EARLY or module in COMMANDS:
             flag.touch()
-        arguments = (f"sidecar.{module}", str(flag), str(mark), COMMANDS.get(module, "run"))
+        arguments = (f"sidecar.{module}", str(flag), str(mark), *COMMANDS.get(module, ("run",)))
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", CRASHING, *arguments, env=environment(settings), cwd=ROOT, stdout=PIPE, stderr=PIPE
         )
@@ -217,6 +223,15 @@ async def _crash(module: str, home: Path) -> list[str]:
         return leaks("".join([*lines, files(home)]), secrets) if mark.exists() else ["never reached"]
 
 
+def _every_face(home: Path) -> dict[str, str]:
+    """All that is off until it is asked for."""
+    return {
+        "SIDECAR_STATE_DIR": str(home / "state"),
+        "SIDECAR_IMDS_LISTEN": "127.0.0.1:0",
+        "SIDECAR_CREDENTIALS_FILE": str(home / "file" / "credentials"),
+    }
+
+
 def _end(process: Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
@@ -234,7 +249,7 @@ async def _ask_all(lines: list[str]) -> None:
     for line in list(lines):
         fact = json.loads(line) if line.startswith("{") else {}
         for address in fact.get("addresses", ()):
-            for path in ("/v1/credentials", "/status", "/metrics"):
+            for path in ("/v1/credentials", "/status", "/metrics", "/latest/meta-data"):
                 with suppress(OSError, AssertionError, asyncio.IncompleteReadError):
                     lines.append((await ask(int(address.rpartition(":")[2]), last(path))).body.decode() + "\n")
 

@@ -1,0 +1,112 @@
+"""AWS's shared credentials file, for programs that know nothing else: a mirror of what the endpoint would serve.
+
+A section for each target, replaced whole at every refresh; a target that could not be served has none, so that an
+expired session does not outlive its end here. The mirror is held against the ledger every two seconds as well: a write
+that failed is tried again, and an end comes by itself.
+"""
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from sidecar import files
+from sidecar.errors import ConfigError, Problem
+from sidecar.events import CredentialsFileFailed, CredentialsFileWritten, Observe
+from sidecar.formats import document, section
+from sidecar.ledger import Ledger
+from sidecar.model import Target
+
+SETTING = "SIDECAR_CREDENTIALS_FILE"
+# As often as the token is read: an end, or a full disk that has room again, is seen as soon as a new token.
+TICK = 2.0
+_MARK = "# credential-sidecar replaces this file at every refresh: do not edit it.\n"
+_UNWRITABLE = "Mount a directory there that uid {uid} may write (an in-memory emptyDir)."
+_UNOWNABLE = "Only root gives files away; a group must be one of the sidecar's (fsGroup). Or unset {setting}_OWNER."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where the file is, its permission bits, who owns it (uid and gid, -1: unchanged), and what says so."""
+
+    path: str
+    mode: int
+    owner: tuple[int, int]
+    source: str
+
+
+class CredentialsFile:
+    """Keeps the file at `place` the mirror of what is held for `targets`; `clock` gives the sidecar's own seconds."""
+
+    tick = TICK
+
+    def __init__(self, place: Place, targets: Sequence[Target], clock: Callable[[], float], observe: Observe) -> None:
+        self._place, self._targets, self._clock, self._observe = place, tuple(targets), clock, observe
+        self._ledger, self._news = Ledger(), asyncio.Event()
+        self._written, self._reason = "", ""
+
+    def begin(self, ledger: Ledger) -> None:
+        """Write it for the first time; raises ConfigError with the remedy where that cannot be."""
+        folder = os.path.dirname(self._place.path)
+        try:
+            with suppress(FileExistsError):
+                os.makedirs(folder, 0o755)
+            with files.opened(folder) as opened:
+                held = files.read(opened, os.path.basename(self._place.path), len(_MARK))
+            if held and held != _MARK.encode():
+                raise files.Foreign("there is a file that the sidecar did not write")
+            self._write(self._mirror(ledger))
+        except files.Foreign as error:
+            raise self._problem(str(error), "Name another path, or remove the file.") from None
+        except OSError as error:
+            remedy = _UNWRITABLE.format(uid=os.geteuid())
+            if isinstance(error, PermissionError) and self._place.owner != (-1, -1):
+                remedy = f"{remedy} {_UNOWNABLE.format(setting=SETTING)}"
+            raise self._problem(f"it cannot be written: {(error.strerror or str(error)).lower()}", remedy) from None
+        self._ledger = ledger
+
+    def publish(self, ledger: Ledger) -> None:
+        """From now on mirror `ledger`."""
+        self._ledger = ledger
+        self._news.set()
+
+    async def run(self) -> None:
+        """Mirrors until cancelled."""
+        while True:
+            self._news.clear()
+            self._look()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), self.tick)
+
+    def _look(self) -> None:
+        """Write what is not written yet; a failure is told once, and its end."""
+        text = self._mirror(self._ledger)
+        if text == self._written:
+            return
+        try:
+            self._write(text)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            if reason != self._reason:
+                self._observe(CredentialsFileFailed(path=self._place.path, reason=reason))
+            self._reason = reason
+            return
+        if self._reason:
+            self._reason = ""
+            self._observe(CredentialsFileWritten(path=self._place.path))
+
+    def _mirror(self, ledger: Ledger) -> str:
+        now, held = self._clock(), [(target.name, ledger.of(target.hop)) for target in self._targets]
+        alive = ((name, each.session) for name, each in held if each.schedule.is_alive(now) and each.session)
+        return _MARK + "".join(section(name, document(session)) for name, session in alive)
+
+    def _write(self, text: str) -> None:
+        folder, name = os.path.split(self._place.path)
+        with files.opened(folder) as opened:
+            files.write(opened, name, text.encode("ascii"), self._place.mode, self._place.owner)
+        self._written = text
+
+    def _problem(self, wrong: str, remedy: str) -> ConfigError:
+        where = {"setting": SETTING, "value": self._place.path, "source": self._place.source}
+        return ConfigError([Problem(**where, wrong=wrong, remedy=remedy)])
