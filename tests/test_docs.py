@@ -104,7 +104,7 @@ def test_every_command_that_is_shown_can_be_given(name: str) -> None:
 
 
 def test_the_readme_lists_every_command() -> None:
-    listed = {cell[0].removeprefix("`credential-sidecar ").rstrip("`") for cell in rows("README.md", "Commands")}
+    listed = {cell[0].strip("`").split()[1] for cell in rows("README.md", "Commands")}
     assert listed == {command.name for command in cli.COMMANDS}
 
 
