@@ -10,7 +10,6 @@ import errno
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 
 from sidecar import files
 from sidecar.errors import ConfigError, Problem
@@ -43,8 +42,7 @@ def provide(
 
 def _provided(folder: str, given: Secret | None, random_token: Callable[[], str], source: str) -> Secret:
     try:
-        with suppress(FileExistsError):
-            os.makedirs(folder, 0o755)
+        files.make(folder)
         with files.opened(folder) as opened:
             return _held_or_written(opened, given, random_token)
     except files.Foreign as error:

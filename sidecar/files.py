@@ -15,6 +15,16 @@ class Foreign(ValueError):
     """What is there is not ours to use or to replace; the text says why and quotes nothing of it."""
 
 
+def make(path: str) -> None:
+    """Makes the directory and those above it where they are missing, for every uid to look into, whatever the umask."""
+    above = os.path.dirname(path)
+    if above and not os.path.isdir(above):
+        make(above)
+    with suppress(FileExistsError):
+        os.mkdir(path)
+        os.chmod(path, 0o755)  # noqa: S103 -- who may is decided by who mounts it
+
+
 @contextmanager
 def opened(path: str) -> Iterator[int]:
     """The directory at `path`, for the functions below."""

@@ -25,6 +25,8 @@ from sidecar.token_file import Reading, read
 POLL = 2.0
 # One STS call, connection and all. A regional call takes 0.1 s; SDKs of workloads wait on us, not on STS.
 DEADLINE = 5.0
+# By how much two ends may differ that are the same: STS speaks in whole seconds, twice.
+ROUNDING = 2.0
 # SigV4 tolerates about five minutes: people are warned long before, and told the cause shortly before.
 SKEW_WARNING, SKEW_CAUSE = 60.0, 240.0
 
@@ -72,7 +74,8 @@ class Refresher:
                 self._stir.clear()
                 self.turn()
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._stir.wait(), self._pause())
+                    async with asyncio.timeout(self._pause()):  # wait_for of Python 3.11 can lose a cancellation
+                        await self._stir.wait()
         finally:
             for call in self._calls.values():
                 call.cancel()
@@ -126,7 +129,8 @@ class Refresher:
             async with asyncio.timeout(self._deadline):
                 grant = await self._assume(call)
             self._note_date(grant.date, sent)
-            grant = _checked(hop, replace(grant, lifetime=sent + grant.lifetime - self._clock()))
+            grant = replace(grant, lifetime=sent + grant.lifetime - self._clock())
+            _check(hop, grant, self._shortest(hop))
         except TimeoutError:
             self._failed(hop, targets, sent, where, HopUnavailable("Timeout"))
         except (TokenError, HopError) as error:
@@ -134,6 +138,12 @@ class Refresher:
             self._failed(hop, targets, sent, where, error)
         else:
             self._succeeded(hop, targets, sent, call.region, grant)
+
+    def _shortest(self, hop: Hop) -> float:
+        """The shortest life worth having: what is served never goes back to an earlier end."""
+        if hop not in {target.hop for target in self.targets}:
+            return SHORTEST
+        return max(SHORTEST, self.ledger.of(hop).schedule.expiration - self._clock() - ROUNDING)
 
     def _call(self, hop: Hop) -> Call:
         where = region(self.ledger.of(hop).schedule, hop.regions)
@@ -220,10 +230,9 @@ class Refresher:
             self._observe(e.Skewed(seconds=seconds, severity=severity))
 
 
-def _checked(hop: Hop, grant: Grant) -> Grant:
-    """What was granted, if it is what was asked for and worth having."""
+def _check(hop: Hop, grant: Grant, shortest: float) -> None:
+    """Whether what was granted is what was asked for and worth having."""
     if not grant.session.identity.is_of(hop.role):
         raise HopUnavailable("WrongIdentity", request_id=grant.request_id)
-    if grant.lifetime < SHORTEST:
+    if grant.lifetime < shortest:
         raise HopUnavailable("ShortSession", request_id=grant.request_id)
-    return grant

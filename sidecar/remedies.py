@@ -11,7 +11,7 @@ _ANY_HOP = {
     "MalformedPolicyDocument": "the session policy is not a valid policy",
     "PackedPolicyTooLarge": "session policy and tags together are too large",
     "RegionDisabledException": "STS is not activated in this region for the account",
-    "ShortSession": "STS granted a session that is about to expire",
+    "ShortSession": "STS granted a session that is about to expire, or ends before the one that is served",
     "WrongIdentity": "STS answered for another role than was asked for",
     "Throttling": _TRANSIENT,
     "Timeout": "STS did not answer in time: check DNS, route, proxy and the endpoint's security group",

@@ -54,6 +54,16 @@ def test_the_mode_does_not_depend_on_the_umask(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "default" / "token").stat().st_mode) == 0o444
 
 
+def test_r8_every_uid_may_look_into_the_directory_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        provided(tmp_path / "volume")
+    finally:
+        os.umask(before)
+    for folder in (tmp_path / "volume", tmp_path / "volume" / "default"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o755
+
+
 def test_r8_a_well_formed_token_is_reused_and_its_file_left_alone(tmp_path: Path) -> None:
     provided(tmp_path)
     before = (tmp_path / "default" / "token").stat()

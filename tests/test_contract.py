@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import ast
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from http import HTTPStatus
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sidecar import contract
 from sidecar.contract import BROKEN, DENIAL, Answer, Door, Entry, Refusal, Request, answer, entry, path, refuse
 from sidecar.ledger import Ledger
 from sidecar.model import Kind, Secret, Session
@@ -129,6 +132,13 @@ def test_d11_any_other_authorization_is_refused(value: str) -> None:
     assert refuse(request(authorization=value), DOOR) is Refusal.AUTHORIZATION
 
 
+def test_r9_the_token_is_revealed_to_a_comparison_in_constant_time_and_nowhere_else() -> None:
+    calls = [node for node in ast.walk(ast.parse(Path(contract.__file__).read_text())) if isinstance(node, ast.Call)]
+    (revealed,) = (call for call in calls if ast.unparse(call.func).endswith(".reveal"))
+    compared = [call for call in calls if ast.unparse(call.func) == "compare_digest"]
+    assert [revealed in ast.walk(call) for call in compared] == [True]
+
+
 def test_r9_without_authorization_every_caller_on_loopback_is_served() -> None:
     assert refuse(request(authorization=""), OPEN) is None
     assert refuse(request(host="evil.example"), OPEN) is Refusal.HOST
@@ -215,6 +225,16 @@ def test_r12_d15_expiration_is_utc_in_whole_seconds_rounded_down(expiration: dat
     got = session(TARGET.hop)
     got = replace(got, credentials=replace(got.credentials, expiration=expiration))
     assert document(answer(entry(served(got), TARGET), 0.0))["Expiration"] == text
+
+
+@given(microseconds=st.integers(0, 4_000_000_000_000_000), minutes=st.integers(-14 * 60, 14 * 60))
+def test_r12_no_expiration_is_told_later_than_it_is_or_a_second_earlier(microseconds: int, minutes: int) -> None:
+    expiration = datetime.fromtimestamp(0, timezone(timedelta(minutes=minutes))) + timedelta(microseconds=microseconds)
+    got = session(TARGET.hop)
+    got = replace(got, credentials=replace(got.credentials, expiration=expiration))
+    text = document(answer(entry(served(got), TARGET), 0.0))["Expiration"]
+    told = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)  # as boto 2 reads it
+    assert timedelta(0) <= expiration - told < timedelta(seconds=1)
 
 
 def test_r10_a_session_token_of_4_kib_stays_far_below_10000_bytes() -> None:
