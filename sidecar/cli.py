@@ -111,8 +111,8 @@ def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
 
 
 def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
-    """Ask the running daemon for credentials and print them. As it is, the credential_process of a profile in a container
-    whose image holds this program."""
+    """Ask the running daemon for credentials and print them: as it is, the credential_process of a profile in a
+    container whose image holds this program."""
     from sidecar import client
 
     print(FORMS[args.format](client.ask(*config.resolve_client(flags, os.environ, args.target))))

@@ -112,7 +112,8 @@ def resolve_client(flags: Texts, environ: Texts, target: str | None = None) -> t
 
     The last is None where none is asked for. Chains are not looked at: a workload does not know them.
     """
-    served, listen, authorization, directory = read(flags, environ, "SIDECAR_PROFILES", *ASKING)
+    ours = {name: text for name, text in environ.items() if name != "AWS_PROFILE"}  # that one is the workload's own
+    served, listen, authorization, directory = read(flags, ours, "SIDECAR_PROFILES", *ASKING)
     name = (served or (DEFAULT_TARGET,))[0] if target is None else target
     if not re.fullmatch(TARGET_NAME, name):
         raise _no_target(name, "A target's name is 1 to 64 of [A-Za-z0-9._-].")

@@ -8,7 +8,6 @@ that failed is tried again, and an end comes by itself.
 import asyncio
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from sidecar import files
@@ -43,15 +42,14 @@ class CredentialsFile:
 
     def __init__(self, place: Place, targets: Sequence[Target], clock: Callable[[], float], observe: Observe) -> None:
         self._place, self._targets, self._clock, self._observe = place, tuple(targets), clock, observe
-        self._ledger, self._news = Ledger(), asyncio.Event()
+        self._ledger = Ledger()
         self._written, self._reason = "", ""
 
     def begin(self, ledger: Ledger) -> None:
         """Write it for the first time; raises ConfigError with the remedy where that cannot be."""
         folder = os.path.dirname(self._place.path)
         try:
-            with suppress(FileExistsError):
-                os.makedirs(folder, 0o755)
+            files.make(folder)
             with files.opened(folder) as opened:
                 held = files.read(opened, os.path.basename(self._place.path), len(_MARK))
             if held and held != _MARK.encode():
@@ -69,15 +67,13 @@ class CredentialsFile:
     def publish(self, ledger: Ledger) -> None:
         """From now on mirror `ledger`."""
         self._ledger = ledger
-        self._news.set()
+        self._look()
 
     async def run(self) -> None:
-        """Mirrors until cancelled."""
+        """Looks whether it is still the mirror, until cancelled."""
         while True:
-            self._news.clear()
+            await asyncio.sleep(self.tick)
             self._look()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), self.tick)
 
     def _look(self) -> None:
         """Write what is not written yet; a failure is told once, and its end."""

@@ -100,11 +100,9 @@ class Daemon:
             config.targets, assume, outside, ledger=ledger, publish=self._publish, observe=self._observe
         )
         self._endpoint = Endpoint(config.targets, self._tokens(), outside.clock, self.metrics)
-        self._imds, self._file = self._instance_metadata(), self._credentials_file()
+        self._imds, self._file = self._instance_metadata(), self._credentials_file(ledger)
         self._status = Status(config.targets, __version__, self._look, self.metrics.render)
         self._publish(ledger)
-        if self._file:
-            self._file.begin(ledger)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Opens the listeners, refreshes until `stop`, drains, and closes the listeners last, credentials after all."""
@@ -182,14 +180,16 @@ class Daemon:
         target, tokens = self._config.targets[0], self._config.imds_tokens
         return Imds(target, tokens, key, clock=outside.clock, wall=outside.wall, meter=self.metrics)
 
-    def _credentials_file(self) -> CredentialsFile | None:
+    def _credentials_file(self, ledger: Ledger) -> CredentialsFile | None:
         config = self._config
         if config.credentials_file is None:
             return None
         mode, owner = config.credentials_file_mode, config.credentials_file_owner or (-1, -1)
         source = config.origins["SIDECAR_CREDENTIALS_FILE"].source
         place = Place(path=config.credentials_file, mode=mode, owner=owner, source=source)
-        return CredentialsFile(place, config.targets, self._outside.clock, self._observe)
+        file = CredentialsFile(place, config.targets, self._outside.clock, self._observe)
+        file.begin(ledger)
+        return file
 
     def _faces(self) -> Iterator[_Face]:
         """What listens, in the order in which it opens; the status last: whoever finds it open finds the rest."""

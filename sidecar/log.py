@@ -49,6 +49,8 @@ def _level(event: e.Event) -> str:
             return severity
         case e.PhaseChanged(after=Phase.EXPIRED):
             return "error"
+        case e.Started(warnings=[_, *_]):
+            return "warning"
         case e.PhaseChanged(before=Phase.FRESH | Phase.STALE) | e.HopFailed(repeated=True):
             return "debug"
         case _:

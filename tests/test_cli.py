@@ -187,9 +187,9 @@ async def test_run_serves_what_probe_and_get_ask_for_until_sigterm(environ: dict
             while (await running("probe", environ=environ)).code:
                 assert daemon.returncode is None, "the daemon ended before it served"
         assert (await running("probe", "/livez", environ=environ)).code == 0
-        ended = await running("get", "--format", "credential-process", environ=environ)
-        assert ended.code == 0, ended.err
-        assert json.loads(ended.out)["AccountId"] == ACCOUNT_B
+        ended = await running("get", environ={**environ, "AWS_PROFILE": "of-the-workload"})
+        assert (ended.code, ended.err) == (0, "")
+        assert (json.loads(ended.out)["Version"], json.loads(ended.out)["AccountId"]) == (1, ACCOUNT_B)
         ended = await running("get", "--target", "other", environ=environ)
         assert ended.code == 1
         assert "other/token cannot be read: No such file or directory; are --target and" in ended.err
@@ -204,6 +204,13 @@ async def test_run_serves_what_probe_and_get_ask_for_until_sigterm(environ: dict
     ended = await running("get", environ=environ)
     assert ended.code == 1
     assert "SIDECAR_LISTEN" in ended.err
+
+
+def test_r28_get_fails_with_one_line_on_stderr_and_reads_nothing(tmp_path: Path) -> None:
+    settings = {"SIDECAR_LISTEN": f"127.0.0.1:{free_port()}", "SIDECAR_AUTHORIZATION_DIR": str(tmp_path)}
+    for more in ({}, {"SIDECAR_AUTHORIZATION": "none"}):
+        ended = run("get", "--target", "default", environ={**settings, **more})
+        assert (ended.code, ended.out, len(ended.err.splitlines())) == (1, "", 1)
 
 
 async def test_ctrl_c_ends_once_as_shells_expect(environ: dict[str, str]) -> None:

@@ -104,6 +104,7 @@ def test_any_partition_is_taken(partition: str) -> None:
     assert config(environ).targets[0].hop.role.partition == partition
 
 
+OWNER = "SIDECAR_CREDENTIALS_FILE_OWNER"
 BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
     (
         "no target",
@@ -232,7 +233,7 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         for mode in ("0666", "0620", "0700", "600x", "4600", "0800", "-rw")
     ),
     *(
-        (f"owner {who}", {**PLAIN, "SIDECAR_CREDENTIALS_FILE_OWNER": who}, "SIDECAR_CREDENTIALS_FILE_OWNER", ("UID:GID",))
+        (f"owner {who}", {**PLAIN, OWNER: who}, OWNER, ("UID:GID",))
         for who in ("app", "1000:app", "-1", "1000:", "1:2:3", ":")
     ),
 ]

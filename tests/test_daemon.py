@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from sidecar import daemon
-from sidecar.contract import BROKEN
 from sidecar.emulator import World, allow, guide_world
 from sidecar.events import HandlerFailed, HopSucceeded, Listening, Started, StateRestored, TokenRead
 from sidecar.ledger import Ledger

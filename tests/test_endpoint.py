@@ -119,6 +119,38 @@ async def test_r18_an_unknown_path_is_404(path: str) -> None:
         assert (response.status, response.code) == (404, "NotFound")
 
 
+async def test_r28_a_credential_process_is_served_its_own_shape_at_its_own_path_for_the_same_token() -> None:
+    async with room(walked()) as r:
+        response = await ask(r.port, last(f"/v1/process/{FIRST.name}", AUTHORIZED))
+        assert (response.status, response.fields["content-type"]) == (200, "application/json")
+        assert response.body == (
+            b'{"Version":1,'
+            b'"AccessKeyId":"ASIAEXAMPLE000000002",'
+            b'"SecretAccessKey":"secret/access+key/0000000000000000000002",'
+            b'"SessionToken":"session-token-2==",'
+            b'"Expiration":"2033-05-18T03:33:20Z",'
+            b'"AccountId":"444455556666"}'
+        )
+        assert (await ask(r.port, last("/v1/process", AUTHORIZED))).body == response.body
+        assert (await ask(r.port, last(f"/v1/process/{FIRST.name}"))).status == 401
+        assert (await ask(r.port, last(f"/v1/process/{SECOND.name}", AUTHORIZED))).status == 401
+
+
+async def test_r28_a_credential_process_gets_no_document_that_cannot_be_used() -> None:
+    async with room(walked()) as r:
+        r.clock.now = HOUR - FLOOR
+        response = await ask(r.port, last("/v1/process/t0", AUTHORIZED))
+        assert (response.status, response.code) == (503, "Expired")
+
+
+async def test_r28_a_credential_process_waits_for_the_first_session_too() -> None:
+    async with room(patience=HANG) as r:
+        asked = asyncio.create_task(ask(r.port, last("/v1/process/t0", AUTHORIZED)))
+        await r.waiting(1)
+        r.endpoint.publish(walked())
+        assert (await asked).document["SessionToken"] == "session-token-2=="
+
+
 async def test_r9_the_token_opens_raw_or_as_a_bearer_under_any_case_of_the_name() -> None:
     token = TOKENS[FIRST.name].reveal()
     async with room(walked()) as r:

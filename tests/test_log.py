@@ -95,7 +95,8 @@ def moved(before: Phase, after: Phase) -> e.PhaseChanged:
 @pytest.mark.parametrize(
     ("event", "level", "words"),
     [
-        (e.Started(version="1", targets=("a", "b"), warnings=("odd", "odder")), "info", "1 serves a, b; odd; odder"),
+        (e.Started(version="1", targets=("a", "b"), warnings=()), "info", "1 serves a, b"),
+        (e.Started(version="1", targets=("a", "b"), warnings=("odd", "odder")), "warning", "1 serves a, b; odd; odder"),
         (attempted(repeated=False), "warning", "; the token: issuer the issuer, audience a, b, subject s"),
         (attempted(repeated=True), "debug", "again in 2 s"),
         (moved(Phase.EMPTY, Phase.FRESH), "info", "default is fresh with 60 s left"),
