@@ -1,4 +1,5 @@
-"""Every defect that was found in comparable programs has a test named after it and a mutant that it kills.
+"""Every defect that was found in comparable programs, and every rule of the contract with clients, has a test named
+after it and a mutant that it kills.
 
 Most of these tests stand with the module that keeps the promise; here are those that belong to no single one.
 """
@@ -24,6 +25,8 @@ from tests.mutants.table import MUTANTS, Mutant
 
 TESTS = Path(__file__).parent
 DEFECTS = [f"D{number}" for number in (*range(1, 21), 30, 31, 32)]
+# The rules of the contract with clients that are the server's.
+RULES = [f"R{number}" for number in (2, *range(8, 22), *range(23, 26), *range(27, 30))]
 INVARIANTS = [f"I{number}" for number in range(1, 7)]
 
 
@@ -40,6 +43,13 @@ def functions() -> dict[str, str]:
 @pytest.mark.parametrize("number", DEFECTS)
 def test_every_defect_has_a_test_and_a_mutant(number: str) -> None:
     named = re.compile(rf"test_(d\d+_)*{number.lower()}_")
+    assert [name for name in functions() if named.match(name)]
+    assert [mutant for mutant in MUTANTS if mutant.number == number]
+
+
+@pytest.mark.parametrize("number", RULES)
+def test_every_rule_of_the_server_has_a_test_and_a_mutant(number: str) -> None:
+    named = re.compile(rf"test_([dr]\d+_)*{number.lower()}_")
     assert [name for name in functions() if named.match(name)]
     assert [mutant for mutant in MUTANTS if mutant.number == number]
 

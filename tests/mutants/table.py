@@ -1,4 +1,5 @@
-"""The mutants: one for every defect that was found in comparable programs (D…), two and more for each invariant (I…).
+"""The mutants: one for every defect that was found in comparable programs (D…), two and more for each invariant (I…),
+one and more for each rule of the contract with clients (R…).
 
 A mutant replaces the one occurrence of `old` in `file` by `new`; `test` is the test that must then fail.
 """
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A defect: `name` is the number of a defect or invariant and what is planted."""
+    """A defect: `name` is the number of a defect, invariant or rule and what is planted."""
 
     name: str
     file: str
@@ -20,12 +21,16 @@ class Mutant:
 
     @property
     def number(self) -> str:
-        """`D7` or `I4`."""
+        """`D7`, `I4` or `R10`."""
         return self.name.partition(" ")[0]
 
 
 _SCHEDULE, _LEDGER, _REFRESHER = "sidecar/schedule.py", "sidecar/ledger.py", "sidecar/refresher.py"
 _CONTRACT, _ENDPOINT, _DAEMON = "sidecar/contract.py", "sidecar/endpoint.py", "sidecar/daemon.py"
+_AUTHORIZATION, _BOARD = "sidecar/authorization.py", "sidecar/board.py"
+_FORMATS, _HTTP = "sidecar/formats.py", "sidecar/http.py"
+_IMDS, _FILES, _CREDENTIALS_FILE = "sidecar/imds.py", "sidecar/files.py", "sidecar/credentials_file.py"
+_METADATA, _FILE = "tests/test_imds.py::test_r27_", "tests/test_credentials_file.py::test_r29_"
 _INVARIANT = "tests/test_invariants.py::test_invariant_"
 _I1 = f"{_INVARIANT}1_expired_credentials_are_never_served"
 _I2 = f"{_INVARIANT}2_a_failure_never_discards_served_credentials"
@@ -35,6 +40,15 @@ _I5 = f"{_INVARIANT}5_in_steady_state_at_least_half_the_lifetime_is_left_less_on
 _I6 = f"{_INVARIANT}6_a_denied_chain_makes_thirty_calls_in_the_first_hour_and_twenty_in_each_later_one"
 _I6_ASKED = f"{_INVARIANT}6_a_refresh_that_is_asked_for_costs_one_walk_however_often_it_is_asked"
 _I6_SHARED = f"{_INVARIANT}6_targets_behind_one_denied_first_hop_make_no_more"
+_CLAUSES = "tests/test_clauses.py::test_"
+_BYTES = f"{_CLAUSES}r10_r11_whatever_is_asked_with_these_are_the_bytes_of_the_answer"
+_SOUND = f"{_CLAUSES}r13_200_is_whole_and_alive_whoever_asks_for_whatever_is_held"
+_LIVES = f"{_CLAUSES}r14_what_lives_is_served_byte_for_byte_whatever_goes_wrong_at_once"
+_COLD = f"{_CLAUSES}r18_r19_without_credentials_trouble_upstream_is_503_and_an_old_denial_403"
+_REFUSALS = f"{_CLAUSES}r18_r19_every_refusal_over_the_wire_has_its_status_its_shape_and_no_field_more"
+_DRAINED = f"{_CLAUSES}r23_kept_and_new_connections_are_served_and_refreshed_through_the_drain"
+_RESTARTED = f"{_CLAUSES}r24_a_restart_takes_its_port_at_once_and_serves_the_same_bytes"
+_APART = f"{_CLAUSES}r25_probes_and_metrics_have_their_own_port_that_knows_no_credentials"
 
 INVARIANTS = (
     Mutant(
@@ -207,8 +221,8 @@ DEFECTS = (
     Mutant(
         name="D6 readers wait for the refresh",
         file=_CONTRACT,
-        old="waits=held.session is None and wrong is None,",
-        new="waits=True,",
+        old="waits = held.session is None and wrong is None",
+        new="waits = True",
         test="tests/test_peers.py::test_d6_a_hanging_sts_keeps_no_reader_waiting",
     ),
     Mutant(
@@ -320,8 +334,8 @@ DEFECTS = (
     Mutant(
         name="D19 no drain",
         file=_DAEMON,
-        old="            await asyncio.wait({refreshing}, timeout=self._config.drain)\n",
-        new="",
+        old="asyncio.wait(working, timeout=self._config.drain,",
+        new="asyncio.wait(working, timeout=0,",
         test="tests/test_peers.py::test_d19_a_sidecar_that_is_told_to_end_serves_for_its_drain",
     ),
     Mutant(
@@ -369,10 +383,516 @@ DEFECTS = (
     Mutant(
         name="D32 a line per request",
         file=_ENDPOINT,
-        old="        began = self._clock()\n",
-        new='        began = self._clock()\n        __import__("logging").getLogger("sidecar").info(request.target)\n',
+        old="        began = self.board.clock()\n",
+        new='        began = self.board.clock()\n        __import__("logging").getLogger("sidecar").info("a")\n',
         test="tests/test_endpoint.py::test_d32_no_request_writes_a_log_line",
     ),
 )
 
-MUTANTS = INVARIANTS + DEFECTS
+RULES = (
+    Mutant(
+        name="R2 a trailing slash makes another path",
+        file=_CONTRACT,
+        old='target.partition("?")[0].partition("#")[0].rstrip("/")',
+        new='target.partition("?")[0].partition("#")[0]',
+        test=f"{_CLAUSES}r2_however_the_address_is_written_the_same_bytes_come_back",
+    ),
+    Mutant(
+        name="R2 a query makes another path",
+        file=_CONTRACT,
+        old='target.partition("?")[0].partition("#")[0].rstrip("/")',
+        new='target.partition("#")[0].rstrip("/")',
+        test=f"{_CLAUSES}r2_however_the_address_is_written_the_same_bytes_come_back",
+    ),
+    Mutant(
+        name="R2 a host has a port",
+        file=_CONTRACT,
+        old=r'(?::\d{{1,5}})?"',
+        new=r'(?::\d{{1,5}})"',
+        test=f"{_CLAUSES}r2_however_the_address_is_written_the_same_bytes_come_back",
+    ),
+    Mutant(
+        name="R8 a line end after the token",
+        file=_AUTHORIZATION,
+        old='token.reveal().encode("ascii"), MODE',
+        new='f"{token.reveal()}\\n".encode("ascii"), MODE',
+        test="tests/test_authorization.py::test_r8_a_token_is_written_without_a_newline_for_everyone_to_read",
+    ),
+    Mutant(
+        name="R8 the sidecar alone may read it",
+        file=_AUTHORIZATION,
+        old="MODE = 0o444",
+        new="MODE = 0o400",
+        test=f"{_CLAUSES}r8_no_restart_of_the_daemon_changes_the_token",
+    ),
+    Mutant(
+        name="R8 every start draws a new one",
+        file=_AUTHORIZATION,
+        old="    if data is None:\n",
+        new="    if data is None or given is None:\n",
+        test=f"{_CLAUSES}r8_no_restart_of_the_daemon_changes_the_token",
+    ),
+    Mutant(
+        name="R8 characters that no header bears",
+        file="sidecar/cli.py",
+        old="partial(secrets.token_urlsafe, 32)",
+        new='partial("{}/{}".format, secrets.token_hex(16), secrets.token_hex(16))',
+        test=f"{_CLAUSES}r8_no_restart_of_the_daemon_changes_the_token",
+    ),
+    Mutant(
+        name="R9 compared until the first difference",
+        file=_CONTRACT,
+        old='return compare_digest(given.encode("utf-8", "surrogateescape"), token.reveal().encode())',
+        new="return given == token.reveal()",
+        test="tests/test_contract.py::test_r9_the_token_is_revealed_to_a_comparison_in_constant_time_and_nowhere_else",
+    ),
+    Mutant(
+        name="R9 white space counts",
+        file=_CONTRACT,
+        old='    given = given.strip(" \\t")\n',
+        new="",
+        test="tests/test_contract.py::test_r9_the_token_is_accepted_raw_trimmed_and_as_a_bearer",
+    ),
+    Mutant(
+        name="R9 a scheme must stand in front",
+        file=_CONTRACT,
+        old='    given = given.strip(" \\t")\n',
+        new='    given = given.strip(" \\t") if given.lower().startswith(_SCHEME) else ""\n',
+        test="tests/test_endpoint.py::test_r9_the_token_opens_raw_or_as_a_bearer_under_any_case_of_the_name",
+    ),
+    Mutant(
+        name="R10 a charset",
+        file=_CONTRACT,
+        old='content_type: str = "application/json"',
+        new='content_type: str = "application/json; charset=utf-8"',
+        test=_BYTES,
+    ),
+    Mutant(
+        name="R10 it may be stored",
+        file=_CONTRACT,
+        old="Content-Length: {}\\r\\nCache-Control: no-store\\r\\n",
+        new="Content-Length: {}\\r\\n",
+        test=_BYTES,
+    ),
+    Mutant(name="R10 201", file=_CONTRACT, old="Answer.of(200, ", new="Answer.of(201, ", test=_BYTES),
+    Mutant(name="R10 JSON for people", file=_CONTRACT, old='separators=(",", ":")', new="indent=2", test=_BYTES),
+    Mutant(
+        name="R10 escapes that double the length",
+        file=_CONTRACT,
+        old='separators=(",", ":")).encode("ascii")',
+        new='separators=(",", ":")).replace("/", "\\\\u002f").encode("ascii")',
+        test=f"{_CLAUSES}r10_the_longest_session_token_leaves_the_body_under_10000_bytes",
+    ),
+    Mutant(
+        name="R10 closed after 55 seconds",
+        file=_HTTP,
+        old="idle: float = 75.0",
+        new="idle: float = 55.0",
+        test=f"{_CLAUSES}r10_a_connection_that_was_silent_for_a_minute_is_still_there",
+    ),
+    Mutant(
+        name="R10 HTTP/1.1 alone",
+        file=_HTTP,
+        old="not in ((1, 0), (1, 1))",
+        new="not in ((1, 1),)",
+        test=f"{_CLAUSES}r10_http_1_0_and_whoever_closes_get_the_same_and_a_close",
+    ),
+    Mutant(
+        name="R10 kept against the client's will",
+        file=_HTTP,
+        old="is_last = message.should_close or message.upgrade",
+        new="is_last = message.upgrade",
+        test=f"{_CLAUSES}r10_http_1_0_and_whoever_closes_get_the_same_and_a_close",
+    ),
+    Mutant(
+        name="R11 the name that STS has for it",
+        file=_FORMATS,
+        old='"Token": held.session_token.reveal(),',
+        new='"SessionToken": held.session_token.reveal(),',
+        test=_BYTES,
+    ),
+    Mutant(
+        name="R11 a field more, with a comma in it",
+        file=_FORMATS,
+        old='"AccountId": session.identity.account,',
+        new='"AccountId": session.identity.account,\n        "SessionName": session.identity.session_name,',
+        test=f"{_CLAUSES}r11_r12_no_client_can_misread_the_document_whatever_the_session_is_called",
+    ),
+    Mutant(
+        name="R12 fractions of a second",
+        file=_FORMATS,
+        old='strftime("%Y-%m-%dT%H:%M:%SZ")',
+        new='strftime("%Y-%m-%dT%H:%M:%S.%fZ")',
+        test=f"{_CLAUSES}r11_r12_no_client_can_misread_the_document_whatever_the_session_is_called",
+    ),
+    Mutant(
+        name="R12 an offset",
+        file=_FORMATS,
+        old='strftime("%Y-%m-%dT%H:%M:%SZ")',
+        new='isoformat(timespec="seconds")',
+        test=f"{_CLAUSES}r11_r12_no_client_can_misread_the_document_whatever_the_session_is_called",
+    ),
+    Mutant(
+        name="R12 local time called UTC",
+        file=_FORMATS,
+        old="held.expiration.astimezone(UTC).strftime(",
+        new="held.expiration.strftime(",
+        test="tests/test_contract.py::test_r12_no_expiration_is_told_later_than_it_is_or_a_second_earlier",
+    ),
+    Mutant(
+        name="R13 an error with 200",
+        file=_CONTRACT,
+        old="(denied_from, error(503, code, message))",
+        new="(denied_from, error(200, code, message))",
+        test=_SOUND,
+    ),
+    Mutant(
+        name="R13 200 without a key",
+        file=_CONTRACT,
+        old="if fields and all(fields.values()) else None",
+        new="if fields else None",
+        test=_SOUND,
+    ),
+    Mutant(
+        name="R13 200 with what has expired",
+        file=_CONTRACT,
+        old="answers.insert(0, (expiration - FLOOR, granted))",
+        new="answers.insert(0, (inf, granted))",
+        test=_SOUND,
+    ),
+    Mutant(
+        name="R14 an old denial outranks what lives",
+        file=_CONTRACT,
+        old="answers.insert(0, (expiration - FLOOR, granted))",
+        new="answers.insert(0, (min(expiration - FLOOR, denied_from), granted))",
+        test=_LIVES,
+    ),
+    Mutant(
+        name="R14 a failure shortens what is held",
+        file=_SCHEDULE,
+        old="return replace(self, due=now + backoff",
+        new="return replace(self, expiration=min(self.expiration, now + 600.0), due=now + backoff",
+        test=_LIVES,
+    ),
+    Mutant(
+        name="R14 a state that cannot be kept is an error",
+        file="sidecar/state.py",
+        old='            self._written, self._reason = data, ""\n        except (OSError, ValueError) as error:',
+        new='            self._written, self._reason = data, ""\n        except ValueError as error:',
+        test=_LIVES,
+    ),
+    Mutant(
+        name="R15 refreshed at seven tenths",
+        file=_SCHEDULE,
+        old="DUE_AT, DUE_SPREAD = 0.5, 0.1",
+        new="DUE_AT, DUE_SPREAD = 0.7, 0.1",
+        test=f"{_CLAUSES}r15_hour_after_hour_enough_is_left_and_the_end_never_goes_back",
+    ),
+    Mutant(
+        name="R15 no warning of short sessions",
+        file="sidecar/config.py",
+        old="_COMFORTABLE = 2_700",
+        new="_COMFORTABLE = 900",
+        test=f"{_CLAUSES}r15_sessions_that_are_too_short_for_sdks_are_warned_of_and_served",
+    ),
+    Mutant(
+        name="R16 a floor of a minute",
+        file=_SCHEDULE,
+        old="FLOOR = 30.0",
+        new="FLOOR = 60.0",
+        test=f"{_CLAUSES}r16_it_is_served_until_thirty_seconds_before_its_end",
+    ),
+    Mutant(
+        name="R16 served until the end",
+        file=_CONTRACT,
+        old="answers.insert(0, (expiration - FLOOR, granted))",
+        new="answers.insert(0, (expiration, granted))",
+        test=f"{_CLAUSES}r16_it_is_served_until_thirty_seconds_before_its_end",
+    ),
+    Mutant(
+        name="R17 told when signatures fail already",
+        file=_REFRESHER,
+        old="SKEW_WARNING, SKEW_CAUSE = 60.0, 240.0",
+        new="SKEW_WARNING, SKEW_CAUSE = 300.0, 300.0",
+        test=f"{_CLAUSES}r17_a_clock_that_is_wrong_is_told_before_signatures_fail",
+    ),
+    Mutant(
+        name="R17 only a clock that is behind",
+        file=_REFRESHER,
+        old='"warning" if abs(seconds) >= SKEW_WARNING',
+        new='"warning" if seconds >= SKEW_WARNING',
+        test=f"{_CLAUSES}r17_a_clock_that_is_wrong_is_told_before_signatures_fail",
+    ),
+    Mutant(
+        name="R18 a denial is final at once",
+        file=_CONTRACT,
+        old="wrong.since + DENIAL if wrong",
+        new="wrong.since if wrong",
+        test=_COLD,
+    ),
+    Mutant(
+        name="R18 trouble is final like a denial",
+        file=_CONTRACT,
+        old="if wrong and wrong.failure.kind is Kind.DENIED else inf",
+        new="if wrong else inf",
+        test=f"{_CLAUSES}r18_r19_without_credentials_trouble_with_the_token_file_stays_503",
+    ),
+    Mutant(
+        name="R18 an unknown path is retried",
+        file=_CONTRACT,
+        old='PATH = "path", 404,',
+        new='PATH = "path", 503,',
+        test=_REFUSALS,
+    ),
+    Mutant(
+        name="R18 403 for a missing token",
+        file=_CONTRACT,
+        old='AUTHORIZATION = "authorization", 401,',
+        new='AUTHORIZATION = "authorization", 403,',
+        test=_REFUSALS,
+    ),
+    Mutant(
+        name="R18 429 in a crowd",
+        file=_CONTRACT,
+        old='CROWDED = "crowded", 503,',
+        new='CROWDED = "crowded", 429,',
+        test="tests/test_contract.py::test_r18_every_refusal_has_the_status_of_its_class",
+    ),
+    Mutant(
+        name="R19 errors tell when to come back",
+        file=_CONTRACT,
+        old='def error(status: int, code: str, message: str, extra: str = "")',
+        new='def error(status: int, code: str, message: str, extra: str = "Retry-After: 5\\r\\n")',
+        test=_COLD,
+    ),
+    Mutant(
+        name="R19 a crowd is told when to come back",
+        file=_CONTRACT,
+        old='"Too many connections are open to this listener."',
+        new='"Too many connections are open to this listener.", "Retry-After: 1\\r\\n"',
+        test="tests/test_contract.py::test_r19_no_answer_makes_a_client_sleep_or_go_elsewhere",
+    ),
+    Mutant(
+        name="R20 a wait that clients give up in",
+        file=_BOARD,
+        old="PATIENCE = 0.75",
+        new="PATIENCE = 1.5",
+        test=f"{_CLAUSES}r20_whoever_comes_too_early_is_answered_within_800_milliseconds",
+    ),
+    Mutant(
+        name="R20 every piece of news starts the wait again",
+        file=_BOARD,
+        old="            async with asyncio.timeout(self.patience):\n                while self._entries[key].waits:\n",
+        new="            while self._entries[key].waits:\n                async with asyncio.timeout(self.patience):\n",
+        test=f"{_CLAUSES}r20_news_that_bring_no_credentials_do_not_prolong_the_wait",
+    ),
+    Mutant(
+        name="R21 a request hurries the refresh",
+        file=_DAEMON,
+        old="bind_loopback, self._endpoint.handle, ",
+        new="bind_loopback, lambda request: self.refresher.ask() or self._endpoint.handle(request), ",
+        test=f"{_CLAUSES}r21_no_number_of_requests_calls_sts_or_moves_the_schedule",
+    ),
+    Mutant(name="R23 no drain", file=_DAEMON, old="timeout=self._config.drain", new="timeout=0.0", test=_DRAINED),
+    Mutant(
+        name="R23 no refresh in the drain",
+        file=_DAEMON,
+        old="            self._is_stopping = True\n",
+        new="            self._is_stopping = True\n            self.refresher.turn = lambda: None\n",
+        test=_DRAINED,
+    ),
+    Mutant(
+        name="R23 listeners close first",
+        file=_HTTP,
+        old="        self.is_closing = True\n",
+        new="        self.is_closing = True\n        for listener in self._listeners:\n            listener.close()\n",
+        test="tests/test_http.py::test_r23_closing_finishes_what_is_in_flight_and_closes_what_is_idle",
+    ),
+    Mutant(
+        name="R24 the port is not taken back",
+        file="sidecar/sockets.py",
+        old='socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)',
+        new="socket.socket()\n    sock.bind((address, port))\n    sock.listen()",
+        test=_RESTARTED,
+    ),
+    Mutant(
+        name="R24 what was held is forgotten",
+        file=_DAEMON,
+        old="self._state.restore(config.targets, outside.clock()) if self._state else Ledger()",
+        new="Ledger()",
+        test=_RESTARTED,
+    ),
+    Mutant(
+        name="R24 ready before the first session",
+        file="sidecar/status.py",
+        old=".schedule.is_alive(seen.now)]",
+        new=".schedule.backs_off(seen.now)]",
+        test=f"{_CLAUSES}r24_without_a_state_readiness_waits_for_the_first_session",
+    ),
+    Mutant(
+        name="R25 the status shows the access key",
+        file="sidecar/status.py",
+        old='told = {"role": hop.role.arn, ',
+        new='told = {"role": hop.role.arn, "key": session and session.credentials.access_key_id, ',
+        test=_APART,
+    ),
+    Mutant(
+        name="R25 a refusal logs what was sent",
+        file=_ENDPOINT,
+        old="            return self.board.refuse(",
+        new=(
+            '            __import__("logging").getLogger("sidecar").warning("refused %s", dict(request.headers))\n'
+            "            return self.board.refuse("
+        ),
+        test=_APART,
+    ),
+    Mutant(
+        name="R25 probes want a token",
+        file="sidecar/status.py",
+        old='        if request.method not in ("GET", "HEAD"):\n',
+        new='        if request.method not in ("GET", "HEAD") or "authorization" not in request.headers:\n',
+        test=_APART,
+    ),
+    Mutant(
+        name="R15 what ends sooner is served",
+        file=_REFRESHER,
+        old="return max(SHORTEST, self.ledger.of(hop).schedule.expiration - self._clock() - ROUNDING)",
+        new="return SHORTEST",
+        test=f"{_CLAUSES}r15_a_session_that_ends_sooner_does_not_replace_one_that_lives",
+    ),
+    Mutant(
+        name="R8 a directory that the umask closes",
+        file=_FILES,
+        old="        os.chmod(path, 0o755)",
+        new="        os.chmod(path, 0o755 & ~0o077)",
+        test="tests/test_authorization.py::test_r8_every_uid_may_look_into_the_directory_whatever_the_umask",
+    ),
+    Mutant(
+        name="R23 a refresh that is asked for loses the end",
+        file=_REFRESHER,
+        old="                        await self._stir.wait()\n",
+        new="                        await asyncio.wait_for(self._stir.wait(), 3600)\n",
+        test=f"{_CLAUSES}r23_a_refresh_asked_for_at_the_end_does_not_keep_the_daemon_from_ending",
+    ),
+    Mutant(
+        name="R27 a line end after the role",
+        file=_IMDS,
+        old="CREDENTIALS: _text(name),",
+        new='CREDENTIALS: _text(f"{name}\\n"),',
+        test=f"{_METADATA}a_client_gets_a_token_the_role_and_its_credentials",
+    ),
+    Mutant(
+        name="R27 no lifetime in the answer",
+        file=_IMDS,
+        old='f"{_TTL}: {seconds}\\r\\n"',
+        new='""',
+        test=f"{_METADATA}a_lifetime_of_up_to_six_hours_is_granted_as_it_is_asked",
+    ),
+    Mutant(
+        name="R27 any lifetime will do",
+        file=_IMDS,
+        old="return seconds if seconds <= LONGEST else 0",
+        new="return min(seconds, LONGEST) or LONGEST",
+        test=f"{_METADATA}any_other_lifetime_is_400",
+    ),
+    Mutant(
+        name="R27 a token for ever",
+        file=_IMDS,
+        old="return is_signed and self.board.clock() < int(end)",
+        new="return is_signed",
+        test=f"{_METADATA}a_token_is_good_for_as_long_as_was_asked_and_no_longer",
+    ),
+    Mutant(
+        name="R27 a token that nobody signed",
+        file=_IMDS,
+        old="is_signed = hmac.compare_digest(",
+        new="is_signed = end.isdigit() or hmac.compare_digest(",
+        test=f"{_METADATA}nobody_makes_a_token_himself",
+    ),
+    Mutant(
+        name="R27 version 1 in secret",
+        file=_IMDS,
+        old="else self._tokens is MetadataTokens.OPTIONAL",
+        new="else True",
+        test=f"{_METADATA}without_a_token_it_is_401_and_not_a_byte_of_a_key",
+    ),
+    Mutant(
+        name="R27 a proxy may ask",
+        file=_IMDS,
+        old="if found := stranger(request):",
+        new='if (found := stranger(request)) and request.method != "PUT":',
+        test=f"{_METADATA}what_a_proxy_or_a_browser_sends_is_refused_on_every_path",
+    ),
+    Mutant(
+        name="R27 a name that clients misread",
+        file=_IMDS,
+        old='re.sub(r"[^A-Za-z0-9_-]", "-", target.hop.role.name)',
+        new="target.hop.role.name",
+        test=f"{_METADATA}a_role_that_clients_would_misread_is_listed_under_a_plain_name",
+    ),
+    Mutant(
+        name="R27 sessions that clients extend",
+        file="sidecar/config.py",
+        old="if target.hop.duration < _EXTENDED:",
+        new="if target.hop.duration < 900:",
+        test="tests/test_config.py::test_every_bad_input_has_its_own_message",
+    ),
+    Mutant(
+        name="R28 a process's token by the endpoint's name",
+        file="sidecar/formats.py",
+        old='"SessionToken" if name == "Token" else name',
+        new="name",
+        test="tests/test_endpoint.py::test_r28_a_credential_process_is_served_its_own_shape_at_its_own_path_for_the_same_token",
+    ),
+    Mutant(
+        name="R28 a version in words",
+        file="sidecar/formats.py",
+        old='{"Version": 1, **renamed}',
+        new='{"Version": "1", **renamed}',
+        test="tests/test_endpoint.py::test_r28_a_credential_process_is_served_its_own_shape_at_its_own_path_for_the_same_token",
+    ),
+    Mutant(
+        name="R28 a failure on stdout",
+        file="sidecar/cli.py",
+        old='print(f"credential-sidecar: {sentence}", file=sys.stderr)',
+        new='print(f"credential-sidecar: {sentence}")',
+        test="tests/test_cli.py::test_r28_get_fails_with_one_line_on_stderr_and_reads_nothing",
+    ),
+    Mutant(
+        name="R29 written in place",
+        file=_CREDENTIALS_FILE,
+        old='files.write(opened, name, text.encode("ascii"), self._place.mode, self._place.owner)',
+        new='open(self._place.path, "w").write(text)',
+        test="tests/test_credentials_file.py::test_d30_r29_a_reader_sees_the_old_file_or_the_new_one_whole",
+    ),
+    Mutant(
+        name="R29 the umask decides who reads",
+        file=_FILES,
+        old="        os.fchmod(file.fileno(), mode)\n",
+        new="",
+        test=f"{_FILE}the_mode_is_what_was_asked_for_whatever_the_umask",
+    ),
+    Mutant(
+        name="R29 nobody's but the sidecar's",
+        file=_FILES,
+        old="os.fchown(file.fileno(), *owner)",
+        new="os.fchown(file.fileno(), -1, -1)",
+        test=f"{_FILE}it_is_given_to_its_owner_before_it_is_seen",
+    ),
+    Mutant(
+        name="R29 boto 2's name is left out",
+        file="sidecar/formats.py",
+        old='    ("aws_security_token", "Token"),\n',
+        new="",
+        test=f"{_FILE}a_section_for_each_target_has_both_names_of_the_session_token",
+    ),
+    Mutant(
+        name="R29 an expired section stays",
+        file=_CREDENTIALS_FILE,
+        old="if each.schedule.is_alive(now) and each.session)",
+        new="if each.session)",
+        test=f"{_FILE}a_target_that_cannot_be_served_loses_its_section_at_the_floor",
+    ),
+)
+
+MUTANTS = INVARIANTS + DEFECTS + RULES
