@@ -20,6 +20,7 @@ from sidecar.authorization import MODE
 from sidecar.config import SETTINGS
 from sidecar.contract import BROKEN, Refusal
 from sidecar.emulator import Account, Emulator, Kubelet, OidcProvider, RoleSpec, World
+from sidecar.endpoint import PATHS
 from sidecar.http import HEAD, Limits
 from sidecar.model import Kind
 from sidecar.refresher import DEADLINE, POLL
@@ -29,15 +30,8 @@ from tests.builders import ACCOUNT_A, ACCOUNT_B, ROLE_A, ROLE_B
 from tests.test_layers import FEATURES, LAYERS
 
 ROOT = Path(__file__).parent.parent
-NAMES = (
-    "README.md",
-    "SECURITY.md",
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    "docs/how-it-works.md",
-    "docs/reference.md",
-    "docs/troubleshooting.md",
-)
+PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
+NAMES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
 # What SDKs are configured by: the workload's, and botocore where it reads something by itself.
 SDKS = {
     "AWS_ACCESS_KEY_ID",
@@ -46,7 +40,14 @@ SDKS = {
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
     "AWS_CONTAINER_CREDENTIALS_FULL_URI",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CREDENTIAL_EXPIRATION",
     "AWS_EC2_METADATA_DISABLED",
+    "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+    "AWS_JAVA_V1_DISABLE_DEPRECATION_ANNOUNCEMENT",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECURITY_TOKEN",
+    "AWS_SESSION_TOKEN",
+    "AWS_STS_REGIONAL_ENDPOINTS",
     "AWS_USE_DUALSTACK_ENDPOINT",
     "AWS_USE_FIPS_ENDPOINT",
 }
@@ -95,7 +96,8 @@ def test_every_metric_that_is_named_exists(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_command_that_is_shown_can_be_given(name: str) -> None:
     refused = []
-    for given in words(r"`credential-sidecar ([a-z-][^`]*)`", name):
+    inline, pods = r"`credential-sidecar ([a-z-][^`]*)`", r"command: \[credential-sidecar, ([^\]]+)\]"
+    for given in words(inline, name) | {each.replace(",", " ") for each in words(pods, name)}:
         try:
             cli.parser().parse_args(shlex.split(given))
         except SystemExit as end:
@@ -195,6 +197,35 @@ def test_the_readmes_workload_asks_where_the_sidecar_answers() -> None:
     assert mounts(sidecar)["authorization"] == mounts(workload)["authorization"]
     assert "readOnly: true" in workload
     assert asked["AWS_EC2_METADATA_DISABLED"] == "true"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_variables_of_a_page_are_those_of_the_readmes_pod(name: str) -> None:
+    sidecar, workload, _ = pod()
+    elsewhere = environment(sidecar + workload)
+    found = dict[str, str]()
+    for block in blocks(name, "yaml"):
+        found |= environment(block)
+    assert {key: value for key, value in found.items() if elsewhere.get(key, value) != value} == {}
+    own = {key: value for key, value in found.items() if key.startswith("SIDECAR_")}
+    config.resolve({}, environment(sidecar) | own)
+
+
+def test_the_page_of_the_faces_says_where_instance_metadata_is_served() -> None:
+    (sidecar, workload, *_) = (environment(block) for block in blocks("docs/faces.md", "yaml"))
+    found = config.resolve({}, environment(pod()[0]) | sidecar)
+    assert workload == {"AWS_EC2_METADATA_SERVICE_ENDPOINT": f"http://{found.imds_listen}"}
+    assert f"TCP:{found.imds_listen}" in text("docs/faces.md")
+    assert "SIDECAR_IMDS_LISTEN serves target default to the whole pod" in found.warnings[0]
+
+
+def test_the_profiles_of_the_faces_ask_the_daemon_for_what_it_serves() -> None:
+    curl, get = (block.partition("= ")[2] for block in blocks("docs/faces.md", "ini"))
+    _, workload, _ = pod()
+    name, listen, _ = config.resolve_client({}, {}, cli.parser().parse_args(shlex.split(get)[1:]).target)
+    assert f"http://{listen}/v1/process/{name}'" in curl
+    assert "/v1/process" in PATHS
+    assert f"$(cat {environment(workload)['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE']})" in curl
 
 
 def test_the_readmes_pod_keeps_what_experience_has_taught() -> None:
