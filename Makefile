@@ -12,7 +12,7 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients mutants bench docs lock clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -40,6 +40,16 @@ format: $(VENV)/lint.stamp ## rewrite the code as `make lint` wants it
 chaos: $(VENV)/test.stamp ## the real process through STS outages, its time sped up by libfaketime
 	$(PY) -m pytest -m chaos -n 3 $(ARGS) # they wait more than they work
 
+# Whatever a client looks for when it finds nothing, it does not find it outside: where the machine lets us, the clients
+# run in a network of their own, which is loopback alone.
+OFFLINE = $(shell unshare --net true 2>/dev/null && command -v ip >/dev/null && echo "unshare --net sh -c 'ip link set lo up && exec \"\$$@\"' sh")
+
+clients: $(VENV)/test.stamp ## real clients of every language whose toolchain is here (ARGS="-k boto3"); WRITE=1 writes the page
+	@rm -rf .clients/found
+	$(PY) -m tests.clients.toolchains
+	$(OFFLINE) $(PY) -m pytest -m clients -n 12 $(ARGS) # they wait more than they work
+	$(PY) -m tests.clients.results $(if $(WRITE),--write)
+
 mutants: $(VENV)/test.stamp ## plant every known defect and show the test that sees it
 	$(PY) -m tests.mutants $(ARGS)
 
@@ -50,7 +60,7 @@ docs: $(VENV)/demo.stamp ## write docs/reference.md from the settings and the me
 	$(PY) -m tools.reference
 
 clean: ## remove everything that `make` made
-	rm -rf .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .clients .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- virtual environments -------------------------------------------------------------------------------------------
@@ -96,6 +106,8 @@ endef
 COMPILE = CUSTOM_COMPILE_COMMAND='make lock' .venv-lock/bin/python -m piptools compile --quiet --generate-hashes \
 	--strip-extras --allow-unsafe --no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
+CLIENTS = tests/clients/programs/python
+
 lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python $(LOCKED) requirements/lock.txt
@@ -106,5 +118,6 @@ lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade ta
 	$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml
 	$(COMPILE) $(ARGS) --all-build-deps --only-build-deps --output-file requirements/build.txt pyproject.toml
 	$(COMPILE) $(ARGS) --output-file requirements/lock.txt requirements/lock.in
-	@sed -i -e '/^#/d' -e '/^$$/d' requirements/*.txt
-	@! grep -nE '[/@]' requirements/*.txt
+	@for name in $(CLIENTS)/modern $(CLIENTS)/old; do $(COMPILE) $(ARGS) --output-file $$name.txt $$name.in || exit 1; done
+	@sed -i -e '/^#/d' -e '/^$$/d' requirements/*.txt $(CLIENTS)/*.txt
+	@! grep -nE '[/@]' requirements/*.txt $(CLIENTS)/*.txt
