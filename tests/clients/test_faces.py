@@ -20,11 +20,11 @@ import pytest
 
 from tests.clients import results
 from tests.clients.callers import calling
-from tests.clients.stage import LIFE, PACE, Stage, passes, stage
+from tests.clients.stage import LIFE, Stage, passes, stage
 from tests.clients.table import Client, client
-from tests.clients.test_clients import IDENTITY, LONGEST, SESSIONS, right
+from tests.clients.test_clients import IDENTITY, goes_on, right
 from tests.clients.toolchains import BUILT
-from tests.process import PATIENCE, ROOT, Sidecar, environment
+from tests.process import PATIENCE, ROOT, environment
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(600)]
 
@@ -48,19 +48,6 @@ def _wanted(who: Client) -> None:
         pytest.skip(f"no {who.tools.command}: {who.tools.install}")
 
 
-async def _goes_on(here: Stage, running: Sidecar, who: Client, told: dict[str, str]) -> None:
-    """The client is account B's over so many sessions of one process of it, or of so many of a one-shot tool."""
-    async with calling(who, told) as caller:
-        end = time.monotonic() + LONGEST
-        while len(here.keys()) < SESSIONS:
-            assert time.monotonic() < end, f"{len(here.keys())} sessions only"
-            said = await caller.call()
-            assert right(who, said), said
-            await passes(PACE)
-            await here.refresh(running)
-        results.note(who, version=caller.version)
-
-
 # Instance metadata
 
 
@@ -78,7 +65,7 @@ async def test_a_client_of_imdsv2_is_account_bs(name: str, tmp_path: Path) -> No
 async def test_a_client_that_asks_the_fixed_address_is_served_by_a_redirect(name: str, tmp_path: Path) -> None:
     _wanted(client(name))
     async with stage(tmp_path, OPTIONAL) as here, here.serving() as running, _redirected(here.imds):
-        await _goes_on(here, running, client(name), here.instance)
+        await goes_on(here, running, client(name), here.instance)
         results.note(client(name), face=True)
 
 
@@ -143,7 +130,7 @@ async def test_a_profile_of_the_workload_asks_the_daemon(name: str, by: str, tmp
     async with stage(tmp_path) as here, here.serving() as running:
         (tmp_path / "config").write_text(f"[default]\ncredential_process = {_process(here)[by]}\n")
         told = {**here.place, "AWS_CONFIG_FILE": str(tmp_path / "config"), "PYTHONPATH": str(ROOT)}
-        await _goes_on(here, running, who, told)
+        await goes_on(here, running, who, told)
         results.note(who, face=True)
 
 
