@@ -34,7 +34,10 @@ PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.
 NAMES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
 # What SDKs are configured by: the workload's, and botocore where it reads something by itself.
 SDKS = {
+    "AWS_ACCESS_KEY",
     "AWS_ACCESS_KEY_ID",
+    "AWS_ACCOUNT_ID",
+    "AWS_AUTH_SIGNING_NO_CREDENTIALS",  # the name of an error, on the page of what clients say
     "AWS_CA_BUNDLE",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN",
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
@@ -44,7 +47,9 @@ SDKS = {
     "AWS_EC2_METADATA_DISABLED",
     "AWS_EC2_METADATA_SERVICE_ENDPOINT",
     "AWS_JAVA_V1_DISABLE_DEPRECATION_ANNOUNCEMENT",
+    "AWS_SDK_LOAD_CONFIG",
     "AWS_SECRET_ACCESS_KEY",
+    "AWS_SECRET_KEY",
     "AWS_SECURITY_TOKEN",
     "AWS_SESSION_TOKEN",
     "AWS_STS_REGIONAL_ENDPOINTS",
