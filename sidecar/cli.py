@@ -151,9 +151,11 @@ def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> None:
     """Print every setting, its value and where it comes from. Of a secret it says only whether it is set."""
-    for each in Values(SETTINGS, flags, os.environ).origins.values():
+    origins = Values(SETTINGS, flags, os.environ).origins
+    width = max(map(len, origins))
+    for each in origins.values():
         value = ("set" if each.by else "unset") if each.is_secret else " ".join((each.text or "").split())
-        print(f"{each.name:<28}  {each.source:<34}  {value}".rstrip())
+        print(f"{each.name:<{width}}  {each.source:<34}  {value}".rstrip())
     _complain(config.resolve(flags, os.environ).warnings)
 
 
