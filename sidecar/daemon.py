@@ -100,13 +100,17 @@ class Daemon:
             config.targets, assume, outside, ledger=ledger, publish=self._publish, observe=self._observe
         )
         self._endpoint = Endpoint(config.targets, self._tokens(), outside.clock, self.metrics)
-        self._imds, self._file = self._instance_metadata(), self._credentials_file(ledger)
+        self._imds = self._instance_metadata()
+        self._file: CredentialsFile | None = None
         self._status = Status(config.targets, __version__, self._look, self.metrics.render)
         self._publish(ledger)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Opens the listeners, refreshes until `stop`, drains, and closes the listeners last, credentials after all."""
-        bound = self._bound()
+        with ExitStack() as stack:
+            bound = [(face, self._bound(face, stack)) for face in self._faces()]
+            self._file = self._credentials_file()  # whoever has the ports has the file
+            stack.pop_all()
         names = tuple(target.name for target in self._config.targets)
         self._observe(Started(version=__version__, targets=names, warnings=self._config.warnings))
         servers = []
@@ -180,7 +184,7 @@ class Daemon:
         target, tokens = self._config.targets[0], self._config.imds_tokens
         return Imds(target, tokens, key, clock=outside.clock, wall=outside.wall, meter=self.metrics)
 
-    def _credentials_file(self, ledger: Ledger) -> CredentialsFile | None:
+    def _credentials_file(self) -> CredentialsFile | None:
         config = self._config
         if config.credentials_file is None:
             return None
@@ -188,7 +192,7 @@ class Daemon:
         source = config.origins["SIDECAR_CREDENTIALS_FILE"].source
         place = Place(path=config.credentials_file, mode=mode, owner=owner, source=source)
         file = CredentialsFile(place, config.targets, self._outside.clock, self._observe)
-        file.begin(ledger)
+        file.begin(self.refresher.ledger)
         return file
 
     def _faces(self) -> Iterator[_Face]:
@@ -201,19 +205,14 @@ class Daemon:
             "status", "SIDECAR_STATUS_LISTEN", bind_any, self._status.handle, STATUS_CONNECTIONS, lambda _: None
         )
 
-    def _bound(self) -> list[tuple[_Face, list[socket]]]:
-        """Every face with its sockets; none stays open where one cannot be had."""
-        with ExitStack() as stack:
-            bound = []
-            for face in self._faces():
-                address: Address = getattr(self._config, face.setting.removeprefix("SIDECAR_").lower())
-                source = self._config.origins[face.setting].source
-                sockets = face.bind(address.host, address.port, setting=face.setting, source=source)
-                for sock in sockets:
-                    stack.callback(sock.close)
-                bound.append((face, sockets))
-            stack.pop_all()
-        return bound
+    def _bound(self, face: _Face, stack: ExitStack) -> list[socket]:
+        """The sockets of `face`, which `stack` closes where another's cannot be had."""
+        address: Address = getattr(self._config, face.setting.removeprefix("SIDECAR_").lower())
+        source = self._config.origins[face.setting].source
+        sockets = face.bind(address.host, address.port, setting=face.setting, source=source)
+        for sock in sockets:
+            stack.callback(sock.close)
+        return sockets
 
     def _server(self, face: _Face) -> Server:
         limits = Limits(connections=face.connections)

@@ -4,11 +4,13 @@ import asyncio
 import configparser
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from sidecar.credentials_file import CredentialsFile, Place
+from sidecar.daemon import Daemon
 from sidecar.errors import ConfigError
 from sidecar.events import CredentialsFileFailed, CredentialsFileWritten, Event
 from sidecar.ledger import Ledger
@@ -172,6 +174,20 @@ def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         Room(tmp_path / "credentials").face.begin(WALKED)
     assert (tmp_path / "precious").read_text() == "precious"
+
+
+@in_virtual_time
+async def test_a_second_sidecar_that_finds_the_port_taken_leaves_the_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "file" / "credentials"
+    async with Life(tmp_path, {"SIDECAR_CREDENTIALS_FILE": str(path)}) as life:
+        await life.until(lambda: life.is_served)
+        before = path.read_text()
+        taken = replace(life.config, listen=replace(life.config.listen, port=life.port("credentials")))
+        second = Daemon(taken, life.outside, life.daemon.refresher._assume, life.events.append)
+        with pytest.raises(ConfigError, match="address already in use"):
+            await second.serve(life.stop)
+        assert path.read_text() == before
+        assert "aws_access_key_id" in before
 
 
 @in_virtual_time
