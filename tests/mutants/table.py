@@ -1,5 +1,5 @@
 """The mutants: one for every defect that was found in comparable programs (D…), two and more for each invariant (I…),
-one and more for each rule of the contract with clients (R…).
+one and more for each rule of the contract with clients (R…), and what `exec` promises.
 
 A mutant replaces the one occurrence of `old` in `file` by `new`; `test` is the test that must then fail.
 """
@@ -895,4 +895,43 @@ RULES = (
     ),
 )
 
-MUTANTS = INVARIANTS + DEFECTS + RULES
+_WORKLOAD = "sidecar/workload.py"
+EXEC = (
+    Mutant(
+        name="exec tells the program what the terminal told it",
+        file=_WORKLOAD,
+        old=" and not (number in _BY_TERMINAL and code == _KERNEL)",
+        new="",
+        test="tests/test_workload.py::test_what_the_terminal_sends_to_everybody_is_not_sent_twice",
+    ),
+    Mutant(
+        name="exec leaves Python's own ignored signals",
+        file=_WORKLOAD,
+        old="setsigdef=_IGNORED",
+        new="setsigdef=[]",
+        test="tests/test_workload.py::test_the_program_finds_signals_as_any_program_does",
+    ),
+    Mutant(
+        name="exec starts again what was asked to end",
+        file=_WORKLOAD,
+        old="return code if is_ending else None",
+        new="return None",
+        test="tests/test_workload.py::test_who_asks_for_the_end_while_a_program_is_ended_gets_it",
+    ),
+    Mutant(
+        name="exec ends with the daemon",
+        file=_WORKLOAD,
+        old="            reason = str(error)\n",
+        new="            raise\n",
+        test="tests/test_workload.py::test_nothing_newer_leaves_the_program_alone_and_is_said",
+    ),
+    Mutant(
+        name="exec hands the profile on",
+        file="sidecar/bypass.py",
+        old='names=("AWS_PROFILE", "AWS_DEFAULT_PROFILE"),',
+        new="names=(),",
+        test="tests/test_bypass.py::test_whatever_outranks_keys_is_not_handed_on_even_where_it_is_empty",
+    ),
+)
+
+MUTANTS = INVARIANTS + DEFECTS + RULES + EXEC
