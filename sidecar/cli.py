@@ -13,11 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from sidecar import __version__, config
-from sidecar.errors import ConfigError, SidecarError
+from sidecar.errors import ConfigError, Problem, SidecarError
 from sidecar.formats import FORMS, document
 from sidecar.model import Outside
 from sidecar.settings import ANY_HOST, SETTINGS, pick
@@ -123,19 +124,29 @@ def _exec(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     in containers whose image holds this program too. Variables that would outrank the credentials are not handed on.
     The exit code is the program's: 128 and the number of the signal that ended it, 127 where it is not found, 126 where
     it cannot be executed. What outlives the credentials of its environment has to be started again with newer ones."""
+    if not args.command[0]:
+        raise _misused("CMD", "", "the program has no name", "Is a variable empty?")
+    if args.grace is not None and not args.restart_before_expiration:
+        wrong = "nothing is ended without --restart-before-expiration"
+        raise _misused("--grace", f"{args.grace:g}", wrong, "Add that flag, or leave this one out.")
     asking = config.resolve_client(flags, os.environ, args.target)
     from sidecar import client, workload
 
+    grace = _GRACE if args.grace is None else args.grace
     return workload.run(
         args.command,
         partial(client.ask, *asking),
         os.environ,
         seconds=args.seconds,
-        grace=args.grace if args.restart_before_expiration else None,
+        grace=grace if args.restart_before_expiration else None,
         clock=time.monotonic,
         wall=time.time,
         say=lambda sentence: _complain((sentence,)),
     )
+
+
+def _misused(argument: str, value: str, wrong: str, remedy: str) -> ConfigError:
+    return ConfigError([Problem(setting=argument, value=value, source="command line", wrong=wrong, remedy=remedy)])
 
 
 def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -181,6 +192,14 @@ def _outside() -> Outside:
     return Outside(clock=clock, wall=time.time, chance=random.random, random_token=token, boot=boot)
 
 
+def _seconds(text: str) -> float:
+    """A number of seconds, finite and not negative."""
+    with suppress(ValueError):
+        if 0 <= float(text) < inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds; write for instance 10")
+
+
 _TARGET: _Argument = ("--target", {"metavar": "NAME", "help": "which target; default the first"})
 _FORM, _PROCESS = (
     ("--format", {"choices": [*FORMS], "default": form, "help": f"default {form}"})
@@ -188,15 +207,16 @@ _FORM, _PROCESS = (
 )
 _PATH: _Argument = ("path", {"nargs": "?", "default": "/readyz", "help": "default /readyz; or /livez, /readyz/TARGET"})
 # What kubelet gives a probe by default is one second; a sidecar that is starting needs a little longer.
-_SECONDS: _Argument = ("--seconds", {"type": float, "default": 5.0, "metavar": "N", "help": "default 5"})
+_SECONDS: _Argument = ("--seconds", {"type": _seconds, "default": 5.0, "metavar": "N", "help": "default 5"})
 _PROGRAM: _Argument = ("command", {"nargs": "+", "metavar": "-- CMD [ARG ...]", "help": "the program to run"})
 _RESTART = "end the program with SIGTERM a minute before its credentials expire and start it again with newer ones"
+_GRACE = 10.0  # a third of what kubelet gives a pod
 _SUPERVISION: tuple[_Argument, ...] = (
     ("--restart-before-expiration", {"action": "store_true", "help": _RESTART}),
-    ("--grace", {"type": float, "default": 10.0, "metavar": "N", "help": "seconds before SIGKILL; default 10"}),
+    ("--grace", {"type": _seconds, "metavar": "N", "help": f"seconds from there to SIGKILL; default {_GRACE:g}"}),
 )
 # A pod's containers start together, and the first credentials are two calls to STS away.
-_PATIENCE = {"type": float, "default": 60.0, "metavar": "N", "help": "how long to wait for credentials; default 60"}
+_PATIENCE = {"type": _seconds, "default": 60.0, "metavar": "N", "help": "how long to wait for credentials; default 60"}
 
 # What a single walk needs.
 _WALKING = ("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT")

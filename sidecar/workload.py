@@ -44,7 +44,7 @@ _BY_SIGNAL, _NOT_FOUND, _NOT_EXECUTABLE = 128, 127, 126
 
 # What Python ignores for its own sake; a program expects the default.
 _IGNORED = (signal.SIGPIPE, signal.SIGXFSZ)
-# What asks a program to end: its end is ours, whatever is due.
+# What asks a program to end: while it waits for credentials, or is ended anyway, nothing follows it.
 _ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 # Job control stops us together with the program, and faults are our own; the two that no process can catch are no part.
 _OURS = {
@@ -134,18 +134,22 @@ def run(
 
 def _first(ask: Ask, *, seconds: float, clock: Clock, wall: Clock, say: Say) -> Held | int:
     """The first credentials, or the exit code where a signal ends the wait for them."""
-    deadline, said = clock() + seconds, False
+    deadline, said, held = clock() + seconds, False, None
     while True:
         try:
-            return Held.of(ask(), wall())
+            held = Held.of(ask(), wall())
         except NotYet as error:
-            if (left := deadline - clock()) <= 0:
+            if deadline <= clock():
                 raise
             if not said:
                 say(f"waiting up to {seconds:g} s, since {error}")
-        said = True
-        if caught := signal.sigtimedwait(_ENDING | {signal.SIGHUP}, min(_PAUSE, left)):
+            said = True
+        # Also when there is nothing to wait for: PID 1 would lose what came meanwhile.
+        pause = 0.0 if held else min(_PAUSE, max(deadline - clock(), 0.0))
+        if caught := signal.sigtimedwait(_ENDING | {signal.SIGHUP}, pause):
             return _BY_SIGNAL + caught.si_signo
+        if held:
+            return held
 
 
 def _become(command: Sequence[str], environ: Mapping[str, str], mask: Iterable[int]) -> NoReturn:
@@ -191,7 +195,7 @@ class _Supervisor:
         while (code := _reaped(child)) is None:
             if newer:
                 return newer
-            if self._is_ended_by_signal(child, due - self.wall()):
+            if self._caught(child, due - self.wall()) == signal.SIGTERM:
                 due = inf
             elif self.wall() >= due:
                 newer = self._newer(held, is_told=due > held.due(self.grace))
@@ -218,7 +222,7 @@ class _Supervisor:
         _send(child, signal.SIGTERM)
         deadline, is_ending = self.clock() + self.grace, False
         while (code := _reaped(child)) is None:
-            if self._is_ended_by_signal(child, deadline - self.clock()):
+            if self._caught(child, deadline - self.clock()) in _ENDING:
                 deadline, is_ending = inf, True
             elif self.clock() >= deadline:
                 self.say(f"{self.command[0]} did not end in {self.grace:g} s and is killed")
@@ -226,12 +230,12 @@ class _Supervisor:
                 deadline = inf
         return code if is_ending else None
 
-    def _is_ended_by_signal(self, child: int, wait: float) -> bool:
-        """Hands on what is caught in `wait` seconds; whether it asks for the program's end."""
+    def _caught(self, child: int, wait: float) -> int | None:
+        """The signal that came in `wait` seconds and was handed on to the program."""
         caught = signal.sigtimedwait(_CAUGHT, min(max(wait, 0.0), _LONGEST))
         if caught and is_forwarded(caught.si_signo, caught.si_code):
             _send(child, caught.si_signo)
-        return caught is not None and caught.si_signo in _ENDING
+        return caught and caught.si_signo
 
 
 def _send(child: int, number: int) -> None:

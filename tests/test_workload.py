@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli import main
 from sidecar.contract import Answer, Refusal, error
 from sidecar.emulator import Emulator, Kubelet, guide_world
 from sidecar.errors import ClientError
@@ -42,7 +43,7 @@ NOT_YET = error(503, "NotReady", "nothing yet")
 # Says which signals it gets; SIGTERM it obeys.
 LISTENER = """
 import os, signal
-heard = {signal.SIGUSR1, signal.SIGHUP, signal.SIGWINCH, signal.SIGINT, signal.SIGTERM}
+heard = {signal.SIGUSR1, signal.SIGHUP, signal.SIGWINCH, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM}
 signal.pthread_sigmask(signal.SIG_BLOCK, heard)
 print(os.environ["AWS_ACCESS_KEY_ID"], flush=True)
 while (number := signal.sigwait(heard)) != signal.SIGTERM:
@@ -479,7 +480,7 @@ sys.exit(run(sys.argv[3:], ask, os.environ, seconds=0, grace=1, clock=time.monot
 """
 
 
-async def test_a_step_of_the_clock_is_noticed_and_who_was_asked_to_end_is_not_followed(tmp_path: Path) -> None:
+async def test_a_step_of_the_clock_is_noticed_and_what_survives_a_signal_is_watched_on(tmp_path: Path) -> None:
     def steps_to(instant: float) -> None:
         (tmp_path / "next").write_text(str(instant))
         (tmp_path / "next").rename(tmp_path / "now")
@@ -491,12 +492,12 @@ async def test_a_step_of_the_clock_is_noticed_and_who_was_asked_to_end_is_not_fo
         steps_to(EXPIRATION)
         running.signal(signal.SIGWINCH)  # it looks at the clock with whatever happens
         assert {await running.line(), await running.line()} == {"SIGWINCH", "asked"}
-        running.signal(signal.SIGINT)
-        assert await running.line() == "SIGINT"
-        steps_to(EXPIRATION + HOUR)
-        for number in (signal.SIGWINCH, signal.SIGUSR1):
+        for number in (signal.SIGINT, signal.SIGQUIT):  # the latter is how a thread dump is asked for
             running.signal(number)
             assert await running.line() == number.name
+        steps_to(EXPIRATION + HOUR)
+        running.signal(signal.SIGWINCH)
+        assert {await running.line(), await running.line()} == {"SIGWINCH", "asked"}
         running.signal(signal.SIGTERM)
         assert await running.ended() == (5, "", "")
 
@@ -578,6 +579,50 @@ async def test_as_pid_1_it_can_be_ended_while_it_waits(tmp_path: Path) -> None:
         (inside,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         os.kill(int(inside), signal.SIGTERM)
         assert (await running.ended())[:2] == (128 + signal.SIGTERM, "")
+
+
+async def test_as_pid_1_it_can_be_ended_while_the_daemon_answers(tmp_path: Path) -> None:
+    asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def answering() -> Answer:
+        asked.set()
+        await may_answer.wait()
+        return answer()
+
+    async with serving(lambda _: answering()) as served:
+        environ = settings(tmp_path, served.port)
+        async with executing(environ, "--", "true", prefix=init()) as running:
+            await asked.wait()
+            pid = running.process.pid
+            (inside,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            os.kill(int(inside), signal.SIGTERM)
+            may_answer.set()
+            assert await running.ended() == (128 + signal.SIGTERM, "", "")
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", "-1", "ten", ""])
+@pytest.mark.parametrize("option", ["--seconds", "--grace"])
+def test_what_is_no_number_of_seconds_is_refused_before_anything_starts(
+    option: str, wrong: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["exec", RESTART, f"{option}={wrong}", "--", "true"])
+    assert ended.value.code == 2
+    assert "write for instance 10" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["exec", "--", ""], "the program has no name. Is a variable empty?"),
+        (["exec", "--grace", "5", "--", "true"], "nothing is ended without --restart-before-expiration"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_before_anything_starts(
+    argv: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(argv) == 2
+    assert says in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("how", [("exec",), ("exec", RESTART), ("get",)], ids=" ".join)
