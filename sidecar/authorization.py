@@ -6,7 +6,6 @@ restarted sidecar nor by a new random value. What is there and is no token is an
 somebody else's file, or a link to one.
 """
 
-import errno
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -50,9 +49,7 @@ def _provided(folder: str, given: Secret | None, random_token: Callable[[], str]
     except OSError as error:
         wrong = f"the authorization token cannot be written: {(error.strerror or str(error)).lower()}"
         remedy = _UNWRITABLE.format(uid=os.geteuid())
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            wrong = "a symbolic link, or something that is no directory, stands in its way"
-            remedy = "Remove it: the sidecar follows no link here."
+        wrong, remedy = files.obstacle(error) or (wrong, remedy)
     value = os.path.join(folder, _FILE)
     raise ConfigError([Problem(setting=SETTING, value=value, source=source, wrong=wrong, remedy=remedy)])
 

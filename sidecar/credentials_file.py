@@ -1,8 +1,8 @@
 """AWS's shared credentials file, for programs that know nothing else: a mirror of what the endpoint would serve.
 
 A section for each target, replaced whole at every refresh; a target that could not be served has none, so that an
-expired session does not outlive its end here. The mirror is held against the ledger every two seconds as well: a write
-that failed is tried again, and an end comes by itself.
+expired session does not outlive its end here. Every two seconds the mirror is held against the ledger and the file
+against the mirror: a write that failed is tried again, an end comes by itself, and a file that was removed comes back.
 """
 
 import asyncio
@@ -44,24 +44,20 @@ class CredentialsFile:
         self._place, self._targets, self._clock, self._observe = place, tuple(targets), clock, observe
         self._ledger = Ledger()
         self._written, self._reason = "", ""
+        self._left: tuple[int, ...] | None = None  # what the file looked like when we left it
 
     def begin(self, ledger: Ledger) -> None:
         """Write it for the first time; raises ConfigError with the remedy where that cannot be."""
-        folder = os.path.dirname(self._place.path)
         try:
-            files.make(folder)
-            with files.opened(folder) as opened:
-                held = files.read(opened, os.path.basename(self._place.path), len(_MARK))
-            if held and held != _MARK.encode():
-                raise files.Foreign("there is a file that the sidecar did not write")
+            files.make(os.path.dirname(self._place.path))
             self._write(self._mirror(ledger))
         except files.Foreign as error:
             raise self._problem(str(error), "Name another path, or remove the file.") from None
         except OSError as error:
-            remedy = _UNWRITABLE.format(uid=os.geteuid())
+            wrong, remedy = f"it cannot be written: {_reason(error)}", _UNWRITABLE.format(uid=os.geteuid())
             if isinstance(error, PermissionError) and self._place.owner != (-1, -1):
                 remedy = f"{remedy} {_UNOWNABLE.format(setting=SETTING)}"
-            raise self._problem(f"it cannot be written: {(error.strerror or str(error)).lower()}", remedy) from None
+            raise self._problem(*(files.obstacle(error) or (wrong, remedy))) from None
         self._ledger = ledger
 
     def publish(self, ledger: Ledger) -> None:
@@ -76,14 +72,14 @@ class CredentialsFile:
             self._look()
 
     def _look(self) -> None:
-        """Write what is not written yet; a failure is told once, and its end."""
+        """Write what is not there; a failure is told once, and its end."""
         text = self._mirror(self._ledger)
-        if text == self._written:
+        if text == self._written and self._seen() == self._left:
             return
         try:
             self._write(text)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
+        except (files.Foreign, OSError) as error:
+            reason = str(error) if isinstance(error, files.Foreign) else _reason(error)
             if reason != self._reason:
                 self._observe(CredentialsFileFailed(path=self._place.path, reason=reason))
             self._reason = reason
@@ -98,11 +94,36 @@ class CredentialsFile:
         return _MARK + "".join(section(name, document(session)) for name, session in alive)
 
     def _write(self, text: str) -> None:
+        """Replace the file, unless it is somebody else's: one that we did not leave there begins as ours do."""
         folder, name = os.path.split(self._place.path)
         with files.opened(folder) as opened:
+            if self._seen() != self._left and not _is_ours(opened, name):
+                raise files.Foreign("there is a file that the sidecar did not write")
             files.write(opened, name, text.encode("ascii"), self._place.mode, self._place.owner)
-        self._written = text
+        self._written, self._left = text, self._seen()
+
+    def _seen(self) -> tuple[int, ...] | None:
+        """What tells the file that is there from any other; None where there is none."""
+        try:
+            found = os.lstat(self._place.path)
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _problem(self, wrong: str, remedy: str) -> ConfigError:
         where = {"setting": SETTING, "value": self._place.path, "source": self._place.source}
         return ConfigError([Problem(**where, wrong=wrong, remedy=remedy)])
+
+
+def _is_ours(folder: int, name: str) -> bool:
+    try:
+        held = files.read(folder, name, len(_MARK))
+    except PermissionError:
+        raise files.Foreign(
+            "the file that is there cannot be read back: let a group of the sidecar's read it"
+        ) from None
+    return not held or held == _MARK.encode()
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()

@@ -1,5 +1,6 @@
 """Files in directories of ours: no link is followed, and readers see the old one or the new one whole."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -22,7 +23,16 @@ def make(path: str) -> None:
         make(above)
     with suppress(FileExistsError):
         os.mkdir(path)
-        os.chmod(path, 0o755)  # noqa: S103 -- who may is decided by who mounts it
+        # Who may look is decided by who mounts it; below a volume with an fsGroup the group is inherited by this bit.
+        os.chmod(path, 0o755 | os.stat(path).st_mode & stat.S_ISGID)  # noqa: S103 -- as the line above says
+
+
+def obstacle(error: OSError) -> tuple[str, str] | None:
+    """What is wrong and the remedy, where something that is no directory of ours stands in the way."""
+    if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+        return None
+    wrong = "a symbolic link, or something that is no directory, stands in its way"
+    return wrong, "Remove it: the sidecar follows no link here."
 
 
 @contextmanager
@@ -54,8 +64,8 @@ def write(folder: int, name: str, data: bytes, mode: int, owner: tuple[int, int]
     with suppress(FileNotFoundError):  # what a killed predecessor left
         os.unlink(temporary, dir_fd=folder)
     with open(os.open(temporary, _NEW, mode, dir_fd=folder), "wb") as file:
-        os.fchown(file.fileno(), *owner)  # first: it clears some of the mode's bits
         os.fchmod(file.fileno(), mode)
+        os.fchown(file.fileno(), *owner)
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -132,12 +132,55 @@ async def test_a_write_that_fails_is_told_once_and_tried_again(tmp_path: Path) -
     room.face.publish(held(*FIRST.hop.chain))
     running = asyncio.create_task(room.face.run())
     await room.looked(5)
-    assert room.events == [CredentialsFileFailed(path=str(room.path), reason="No such file or directory")]
+    assert room.events == [CredentialsFileFailed(path=str(room.path), reason="no such file or directory")]
     (tmp_path / "elsewhere").rename(folder)
     await until(lambda: len(room.events) == 2)
     running.cancel()
     assert room.events[1] == CredentialsFileWritten(path=str(room.path))
     assert list(room.sections()) == [FIRST.name]
+
+
+async def test_a_file_that_was_removed_comes_back(tmp_path: Path) -> None:
+    room = Room(tmp_path / "credentials")
+    room.face.begin(WALKED)
+    running = asyncio.create_task(room.face.run())
+    room.path.unlink()
+    await until(room.path.exists)
+    running.cancel()
+    assert list(room.sections()) == [FIRST.name, SECOND.name]
+
+
+async def test_what_somebody_else_puts_in_its_place_is_told_and_stays(tmp_path: Path) -> None:
+    room = Room(tmp_path / "credentials")
+    room.face.begin(WALKED)
+    (tmp_path / "theirs").write_text("[default]\n")
+    (tmp_path / "theirs").rename(room.path)
+    running = asyncio.create_task(room.face.run())
+    await until(lambda: bool(room.events))
+    running.cancel()
+    reason = "there is a file that the sidecar did not write"
+    assert room.events == [CredentialsFileFailed(path=str(room.path), reason=reason)]
+    assert room.path.read_text() == "[default]\n"
+
+
+def test_a_file_that_was_given_away_is_kept_up_to_date_though_it_cannot_be_read(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away: run the tests as root")
+    room = Room(tmp_path / "credentials", owner=(1234, 5678))
+    room.face.begin(WALKED)
+    room.face.publish(held(*FIRST.hop.chain))
+    assert list(room.sections()) == [FIRST.name]
+    assert room.path.stat().st_uid == 1234
+
+
+def test_a_directory_below_a_volume_with_a_group_keeps_the_group(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root gives directories away: run the tests as root")
+    os.chown(tmp_path, 0, 4242)
+    tmp_path.chmod(0o2777)
+    room = Room(tmp_path / "aws" / "credentials", mode=0o640)
+    room.face.begin(WALKED)
+    assert (room.path.stat().st_gid, stat.S_IMODE(room.path.parent.stat().st_mode)) == (4242, 0o2755)
 
 
 @pytest.mark.parametrize("text", ["[default]\naws_access_key_id = AKIA\n", "x"])
