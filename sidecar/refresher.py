@@ -129,7 +129,9 @@ class Refresher:
             async with asyncio.timeout(self._deadline):
                 grant = await self._assume(call)
             self._note_date(grant.date, sent)
-            grant = replace(grant, lifetime=sent + grant.lifetime - self._clock())
+            # STS grants no more than was asked for: what says so has a wrong `Date`.
+            lifetime = min(grant.lifetime, hop.duration)
+            grant = replace(grant, lifetime=sent + lifetime - self._clock())
             _check(hop, grant, self._shortest(hop))
         except TimeoutError:
             self._failed(hop, targets, sent, where, HopUnavailable("Timeout"))

@@ -14,7 +14,7 @@ from sidecar.errors import HopDenied, HopUnavailable, SourceGone, TokenError, To
 from sidecar.events import Event, HopFailed, HopSucceeded, PhaseChanged, RefreshAsked, Skewed, TokenFailed, TokenRead
 from sidecar.ledger import Ledger
 from sidecar.model import Hop, Kind, Outside, Phase, Secret, Session, Target
-from sidecar.refresher import Refresher
+from sidecar.refresher import ROUNDING, Refresher
 from sidecar.sts import Call, Grant
 from sidecar.tokens import decode
 from tests.builders import EXPIRATION, HOUR, ROLE_A, chain, hop, session, target, token_text, write_token
@@ -241,6 +241,26 @@ async def test_a_session_that_is_about_to_end_is_a_failure(rig: Rig, lifetime: f
     assert rig.ledger.of(rig.target.hop.chain[0]).session is None
     (failed,) = rig.seen(HopFailed)
     assert (failed.failure.kind, failed.failure.code) == (Kind.UNAVAILABLE, "ShortSession")
+
+
+async def test_a_session_lives_no_longer_than_was_asked_for_whatever_the_date_says(rig: Rig) -> None:
+    rig.sts.replies = [lambda call: rig.sts.grant(call, lifetime=4 * HOUR)]
+    await rig.after(0)
+    first = rig.target.hop.chain[0]
+    assert rig.ledger.of(first).schedule.expiration == rig.now + first.duration
+
+
+@pytest.mark.parametrize(
+    ("left", "is_taken"), [(HOUR - 60.0 - ROUNDING - 0.5, False), (HOUR - 60.0 - ROUNDING + 0.5, True)]
+)
+async def test_what_a_target_serves_is_not_replaced_by_what_ends_sooner(rig: Rig, left: float, is_taken: bool) -> None:
+    await rig.after(0)
+    held = rig.ledger.of(rig.target.hop).session
+    rig.sts.replies = [lambda call: rig.sts.grant(call, lifetime=left)]
+    rig.refresher.ledger = rig.ledger.asked([rig.target], rig.now + 60)
+    rig.now += 60
+    await rig.after(0)
+    assert (rig.ledger.of(rig.target.hop).session is not held) is is_taken
 
 
 async def test_what_a_call_takes_is_taken_from_the_life_of_its_session(rig: Rig) -> None:
