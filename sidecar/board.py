@@ -19,7 +19,7 @@ Key = TypeVar("Key")
 
 
 class Meter(Protocol):
-    """What is counted. Every request is either answered or refused, and is counted once."""
+    """What is counted. Every request for credentials is either answered or refused, and is counted once."""
 
     def answered(self, target: str, status: int, seconds: float, lifetime: float | None) -> None:
         """An answer on the target's merits after `seconds`; `lifetime`: what was left of served credentials."""

@@ -42,7 +42,6 @@ _BROWSER = re.compile("origin|sec-fetch-.*")
 # R10: what every answer begins with.
 _HEAD = "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
 _NO_METADATA_TOKEN = "X-aws-ec2-metadata-token must be a token that PUT /latest/api/token gave, within its time."
-_METADATA_METHODS = "GET and HEAD are answered, and PUT of /latest/api/token."
 _UNAUTHORIZED = "Authorization must be this target's authorization token: see AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE."
 
 
@@ -107,7 +106,7 @@ class Refusal(StrEnum):
     AUTHORIZATION = "authorization", 401, "Unauthorized", _UNAUTHORIZED
     METADATA_TOKEN = "metadata_token", 401, "Unauthorized", _NO_METADATA_TOKEN
     TTL = "ttl", 400, "BadRequest", "X-aws-ec2-metadata-token-ttl-seconds must be from 1 to 21600."
-    METADATA_METHOD = "metadata_method", 405, "MethodNotAllowed", _METADATA_METHODS, "Allow: GET, HEAD, PUT\r\n"
+    METADATA_METHOD = "metadata_method", 405, "MethodNotAllowed", "A metadata token is PUT.", "Allow: PUT\r\n"
 
 
 BROKEN = error(500, "InternalError", "A defect of the sidecar; its log has the place.")

@@ -17,6 +17,7 @@ import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
+from math import ceil
 
 from sidecar.board import Board, Meter
 from sidecar.contract import Answer, Refusal, Request, compact, entry, path, stranger
@@ -47,7 +48,7 @@ class Imds:
         wall: Callable[[], float],
         meter: Meter,
     ) -> None:
-        self._target, self._tokens, self._key, self._wall = target, tokens, key.reveal().encode(), wall
+        self._target, self._tokens, self._key, self._wall = target, tokens, key, wall
         self.board: Board[str] = Board(clock, meter)
         # R27: boto 2 takes the rest of a line after `=` for something else, and others split at other signs.
         name, region = re.sub(r"[^A-Za-z0-9_-]", "-", target.hop.role.name), target.hop.regions[0]
@@ -73,17 +74,15 @@ class Imds:
             return self.board.refuse(refusal)
         if where == self._document:
             return self.board.give(where, began)
-        given = self._metadata_token(request) if where == TOKEN else self._texts[where]
-        self.board.meter.answered(self._target.name, given.status, self.board.clock() - began, None)
-        return given
+        return self._metadata_token(request) if where == TOKEN else self._texts[where]
 
     def _refusal(self, request: Request, where: str) -> Refusal | None:
         if found := stranger(request):
             return found
-        if request.method not in (("PUT",) if where == TOKEN else ("GET", "HEAD")):
-            return Refusal.METADATA_METHOD
         if where == TOKEN:
-            return None if _lifetime(request) else Refusal.TTL
+            return Refusal.METADATA_METHOD if request.method != "PUT" else None if _lifetime(request) else Refusal.TTL
+        if request.method not in ("GET", "HEAD"):
+            return Refusal.METHOD
         shown = request.headers.get(_SHOWN)
         if not (self._is_ours(shown) if shown is not None else self._tokens is MetadataTokens.OPTIONAL):
             return Refusal.METADATA_TOKEN
@@ -91,7 +90,7 @@ class Imds:
 
     def _metadata_token(self, request: Request) -> Answer:
         seconds = _lifetime(request)
-        token = self._signed(str(int(self.board.clock()) + seconds))
+        token = self._signed(str(ceil(self.board.clock()) + seconds))
         return _text(token, f"{_TTL}: {seconds}\r\n")
 
     def _is_ours(self, shown: str) -> bool:
@@ -100,7 +99,8 @@ class Imds:
         return is_signed and self.board.clock() < int(end)
 
     def _signed(self, end: str) -> str:
-        return f"{end}-{hmac.digest(self._key, end.encode('utf-8', 'surrogateescape'), 'sha256').hex()}"
+        key = self._key.reveal().encode()
+        return f"{end}-{hmac.digest(key, end.encode('utf-8', 'surrogateescape'), 'sha256').hex()}"
 
 
 def _lifetime(request: Request) -> int:

@@ -149,10 +149,11 @@ def test_r27_any_other_lifetime_is_400(asked: str) -> None:
 
 def test_r27_a_token_is_good_for_as_long_as_was_asked_and_no_longer() -> None:
     face, clock, _ = imds()
+    clock.now = 0.9
     held_token = token(face, 60)
-    clock.now = 59.0
+    clock.now = 60.8
     assert said(face, DOCUMENT, x_aws_ec2_metadata_token=held_token).status == 200
-    clock.now = 60.0
+    clock.now = 61.0
     assert said(face, DOCUMENT, x_aws_ec2_metadata_token=held_token).status == 401
 
 
@@ -170,6 +171,21 @@ def test_r27_a_token_of_another_process_opens_nothing() -> None:
     other, _, _ = imds(key=Secret("another"))
     face, _, _ = imds()
     assert said(face, DOCUMENT, x_aws_ec2_metadata_token=token(other)).status == 401
+
+
+def test_r27_the_document_says_when_the_credentials_arrived() -> None:
+    face, clock, _ = imds(MetadataTokens.OPTIONAL)
+    clock.now = 600.0
+    face.publish(held(*TARGET.hop.chain, now=60.0))
+    assert b'"LastUpdated":"2033-05-18T02:34:20Z"' in said(face, DOCUMENT).body
+
+
+def test_r27_only_credentials_are_counted_as_served() -> None:
+    face, _, counts = imds(MetadataTokens.OPTIONAL)
+    for where in (LIST, "/latest/meta-data/placement/region", DOCUMENT):
+        said(face, where)
+    token(face)
+    assert counts.answers == [(TARGET.name, 200, 0.0, float(HOUR))]
 
 
 def test_r27_tokens_fill_no_table() -> None:
@@ -214,7 +230,7 @@ def test_r27_a_wrong_method_is_405_with_allow(method: str, where: str) -> None:
     face, _, _ = imds(MetadataTokens.OPTIONAL)
     given = said(face, where, method)
     assert given.status == 405
-    assert b"\r\nAllow: GET, HEAD, PUT\r\n" in given.fields
+    assert f"\r\nAllow: {'PUT' if where == TOKEN else 'GET, HEAD'}\r\n".encode() in given.fields
 
 
 def test_r27_an_endpoint_with_a_slash_at_its_end_works_for_clients_that_add_one() -> None:
