@@ -14,6 +14,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from math import inf
 from socket import socket
 from typing import Any
 
@@ -36,8 +37,10 @@ from sidecar.sts import Sts
 
 # Every SDK of every container of a pod, with a pool each, is far below; the status port is kubelet's and Prometheus's.
 CREDENTIAL_CONNECTIONS, STATUS_CONNECTIONS = 1024, 64
-# Both, what each listener closes at leisure, and a few dozen for STS, the log and Python.
-OPEN_FILES = 2048
+# Two listeners for credentials, the status, what each closes at leisure, and a few dozen for STS, the log and Python.
+OPEN_FILES = 4096
+# Seconds between two reports of the same failure: a listener without files fails thousands of times in one.
+TOLD = 1.0
 # Seconds from open listeners to the one full collection of garbage: it takes 50 ms, and the first walk comes before.
 SETTLED = 2.0
 
@@ -93,6 +96,7 @@ class Daemon:
 
     def __init__(self, config: Config, outside: Outside, assume: Assume, observe: Observe) -> None:
         self._config, self._outside, self._log, self._is_stopping = config, outside, observe, False
+        self._told: dict[Event, float] = {}  # the failure that was told last, and when
         self._state = State(config.state_dir, boot=outside.boot, observe=self._observe) if config.state_dir else None
         self.metrics = Metrics(config.targets, self._look)
         ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()
@@ -103,7 +107,7 @@ class Daemon:
         self._imds = self._instance_metadata()
         self._file: CredentialsFile | None = None
         self._status = Status(config.targets, __version__, self._look, self.metrics.render)
-        self._publish(ledger)
+        self._show(ledger)
 
     async def serve(self, stop: asyncio.Event) -> None:
         """Opens the listeners, refreshes until `stop`, drains, and closes the listeners last, credentials after all."""
@@ -151,21 +155,27 @@ class Daemon:
         self._failed("event loop", context.get("exception") or RuntimeError(context.get("message", "")))
 
     def _failed(self, face: str, error: BaseException) -> None:
-        where = log.whereabouts(error).partition(" at ")[2]
-        self._observe(HandlerFailed(face=face, error=type(error).__name__, where=where))
+        where, now = log.whereabouts(error).partition(" at ")[2], self._outside.clock()
+        failed = HandlerFailed(face=face, error=type(error).__name__, where=where)
+        if now >= self._told.get(failed, -inf) + TOLD:
+            self._told = {failed: now}
+            self._observe(failed)
 
     def _observe(self, event: Event) -> None:
         self._log(event)
         self.metrics.observe(event)
 
     def _publish(self, ledger: Ledger) -> None:
-        self._endpoint.publish(ledger)
-        if self._imds:
-            self._imds.publish(ledger)
+        self._show(ledger)
         if self._file:
             self._file.publish(ledger)
         if self._state:
             self._state.keep(ledger)
+
+    def _show(self, ledger: Ledger) -> None:
+        self._endpoint.publish(ledger)
+        if self._imds:
+            self._imds.publish(ledger)
 
     def _look(self) -> Picture:
         return self.refresher.look(is_stopping=self._is_stopping)

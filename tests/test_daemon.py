@@ -11,7 +11,9 @@ import pytest
 
 from sidecar import daemon
 from sidecar.emulator import World, allow, guide_world
+from sidecar.errors import ConfigError
 from sidecar.events import HandlerFailed, HopSucceeded, Listening, Started, StateRestored, TokenRead
+from sidecar.http import SPARE
 from sidecar.ledger import Ledger
 from tests.builders import ROLE_A, ROLE_B
 from tests.harness import Life, in_virtual_time
@@ -102,7 +104,42 @@ async def test_what_the_loop_and_the_servers_catch_is_reported_by_type_and_place
         assert "secret" not in repr(each)
 
 
-@pytest.mark.parametrize(("hard", "soft"), [(4096, daemon.OPEN_FILES), (512, 512), (256, 256)])
+@in_virtual_time
+async def test_d20_the_files_are_enough_for_every_connection_to_every_face(tmp_path: Path) -> None:
+    async with Life(tmp_path, {"SIDECAR_IMDS_LISTEN": "127.0.0.1:0"}) as life:
+        faces = [*life.daemon._faces()]
+        assert [face.name for face in faces] == ["credentials", "imds", "status"]
+        # A few dozen more for STS, the log and Python itself.
+        assert sum(face.connections + SPARE for face in faces) + 100 < daemon.OPEN_FILES
+
+
+@in_virtual_time
+async def test_the_same_failure_is_told_once_in_a_second(tmp_path: Path) -> None:
+    async with Life(tmp_path) as life:
+        for _ in range(3):
+            for _ in range(1_000):
+                life.daemon.caught(asyncio.get_running_loop(), {"exception": OSError(24, "Too many open files")})
+            await life.passes(1.0)
+        assert len(life.happened(HandlerFailed)) == 3
+
+
+@in_virtual_time
+async def test_a_second_sidecar_that_finds_the_port_taken_leaves_the_state_alone(tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    async with Life(tmp_path, {"SIDECAR_STATE_DIR": str(tmp_path / "state")}) as life:
+        await life.until(lambda: life.is_served)
+        kept = tmp_path / "state" / "credential-sidecar" / "sessions.json"
+        before = kept.read_bytes()
+        shorter = replace(life.config.target(), hop=replace(life.config.target().hop, duration=1800))
+        listen = replace(life.config.listen, port=life.port("credentials"))
+        taken = replace(life.config, listen=listen, targets=(shorter,))
+        second = daemon.Daemon(taken, life.outside, life.daemon.refresher._assume, life.events.append)
+        with pytest.raises(ConfigError, match="address already in use"):
+            await second.serve(life.stop)
+        assert kept.read_bytes() == before
+
+
+@pytest.mark.parametrize(("hard", "soft"), [(8192, daemon.OPEN_FILES), (512, 512), (256, 256)])
 async def test_d20_there_are_files_for_every_connection_as_far_as_the_host_allows(
     tmp_path: Path, hard: int, soft: int
 ) -> None:
