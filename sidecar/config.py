@@ -26,6 +26,13 @@ _COMFORTABLE = 2_700
 # of an hour is above that.
 _EXTENDED = 3_600
 
+# What says how a face is, by the setting that switches the face on.
+_DETAILS = {
+    "SIDECAR_IMDS_TOKENS": "SIDECAR_IMDS_LISTEN",
+    "SIDECAR_CREDENTIALS_FILE_MODE": "SIDECAR_CREDENTIALS_FILE",
+    "SIDECAR_CREDENTIALS_FILE_OWNER": "SIDECAR_CREDENTIALS_FILE",
+}
+
 # What says how hop 1 alone is made; the other settings of a hop are of the last one, and these two of both.
 _FIRST, _EVERY = {"AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE", "SIDECAR_SOURCE_DURATION"}, {"session_name", "region"}
 
@@ -84,6 +91,7 @@ def resolve(flags: Texts, environ: Texts) -> Config:
     if fallbacks.by and endpoint.by:
         wrong = f"{endpoint.by} sends all regions' calls to one endpoint"
         values.refuse(fallbacks, wrong, "Unset one of the two.")
+    _check_faces(values)
     if targets and values.origins["SIDECAR_IMDS_LISTEN"].by:
         _expose(values, targets[0])
     values.check()
@@ -93,6 +101,16 @@ def resolve(flags: Texts, environ: Texts) -> Config:
             values.warnings.append(f"{asked}: SDKs refresh early, so below {_COMFORTABLE} s they ask at every call")
     warnings = (*values.warnings, *bypass.in_sight(environ))
     return Config(targets=targets, warnings=warnings, origins=values.origins, **own)
+
+
+def _check_faces(values: Values) -> None:
+    """What listens twice, and what says something of a face that is off."""
+    said, imds = values.origins, values.origins["SIDECAR_IMDS_LISTEN"]
+    if imds.by and imds.text == said["SIDECAR_LISTEN"].text and not f"{imds.text}".endswith(":0"):
+        values.refuse(imds, "the credential endpoint listens there", "Choose another port.")
+    for name, face in _DETAILS.items():
+        if said[name].by and not said[face].by:
+            values.refuse(said[name], f"it says nothing while {face} is not set", f"Set {face}, or unset this.")
 
 
 def _expose(values: Values, target: Target) -> None:
@@ -145,6 +163,10 @@ def _by_profiles(values: Values, environ: Texts) -> Chains:
             values.warnings.append(f"{origin.by} is ignored: the targets come from profiles")
     from sidecar import profiles  # lazily: who asks the daemon has none
 
+    file, theirs = values.origins["SIDECAR_CREDENTIALS_FILE"], values.origins["AWS_SHARED_CREDENTIALS_FILE"]
+    if file.by and file.text == profiles.expand(theirs.text or "", environ):
+        wrong = f"{theirs.name} names it too, and the sidecar would read what it writes"
+        values.refuse(file, wrong, f"Unset {theirs.name} for the sidecar, or choose another path.")
     return profiles.chains(values, values["SIDECAR_PROFILES"] or (), environ)
 
 

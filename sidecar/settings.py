@@ -21,6 +21,8 @@ DIRECT = "direct"  # as the target's role: the chain of one hop
 TARGET_NAME = r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,64}"
 # How every address of both families, or of one, is written.
 ANY_HOST = ("*", "0.0.0.0", "::")
+# What chown takes for "as it is"; uids and gids of OpenShift begin at a billion.
+_NOBODY = 2**32 - 1
 # Longer than any grace period seen in the wild: a day.
 _LONGEST_DRAIN = 86_400
 
@@ -72,9 +74,19 @@ _ABSOLUTE, _RELATIVE = "/(.*[^/])", "not the absolute path of a file"
 _PATH = Form(_ABSOLUTE, _RELATIVE, "Write for instance /var/run/credential-sidecar-file/credentials.")
 _OPEN = "not the permission bits of a file that its owner alone may change"
 _MODE = Form(
-    "(?a)0?[0-7]{3}", _OPEN, "Write 0600, or 0640 for a group, or 0644.", partial(int, base=8), lambda m: not m & 0o133
+    "(?a)0?[0-7]{3}",
+    _OPEN,
+    "Write 0600, or 0640 for a group, or 0644.",
+    partial(int, base=8),
+    lambda m: m & 0o533 == 0o400,
 )
-_OWNED = Form(r"(?a)\d{1,9}(:\d{1,9})?|:\d{1,9}", "no numeric owner", "Write UID, UID:GID or :GID.", _owner)
+_OWNED = Form(
+    r"(?a)\d{1,10}(:\d{1,10})?|:\d{1,10}",
+    "not a numeric owner",
+    "Write UID, UID:GID or :GID.",
+    _owner,
+    lambda owner: max(owner) < _NOBODY,
+)
 _NUMBER, _SECONDS = r"(?a)\d{1,6}(\.\d+)?", f"not a number of seconds from 0 to {_LONGEST_DRAIN}"
 _NAMED = "{!r} cannot name a target: the name goes into URLs, paths and metrics"
 _PROFILE = Form(TARGET_NAME, _NAMED, "Rename the profile to 1 to 64 of [A-Za-z0-9._-].")

@@ -104,7 +104,7 @@ def test_any_partition_is_taken(partition: str) -> None:
     assert config(environ).targets[0].hop.role.partition == partition
 
 
-OWNER = "SIDECAR_CREDENTIALS_FILE_OWNER"
+FILE = "SIDECAR_CREDENTIALS_FILE"
 BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
     (
         "no target",
@@ -212,7 +212,7 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
     ),
     (
         "metadata tokens",
-        {**PLAIN, "SIDECAR_IMDS_TOKENS": "v1"},
+        {**PLAIN, "SIDECAR_IMDS_LISTEN": "127.0.0.1:9913", "SIDECAR_IMDS_TOKENS": "v1"},
         "SIDECAR_IMDS_TOKENS",
         ("no such choice", "Write required or optional."),
     ),
@@ -228,15 +228,53 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         "SIDECAR_CREDENTIALS_FILE",
         ("not the absolute path of a file",),
     ),
-    *(
-        (f"mode {mode}", {**PLAIN, "SIDECAR_CREDENTIALS_FILE_MODE": mode}, "SIDECAR_CREDENTIALS_FILE_MODE", ("0600",))
-        for mode in ("0666", "0620", "0700", "600x", "4600", "0800", "-rw")
+    (
+        "instance metadata at the endpoint's own address",
+        {**PLAIN, "SIDECAR_IMDS_LISTEN": "127.0.0.1:9911"},
+        "SIDECAR_IMDS_LISTEN",
+        ("the credential endpoint listens there", "another port"),
+    ),
+    (
+        "metadata tokens of what is off",
+        {**PLAIN, "SIDECAR_IMDS_TOKENS": "optional"},
+        "SIDECAR_IMDS_TOKENS",
+        ("it says nothing while SIDECAR_IMDS_LISTEN is not set",),
+    ),
+    (
+        "the mode of what is off",
+        {**PLAIN, f"{FILE}_MODE": "0640"},
+        f"{FILE}_MODE",
+        ("it says nothing while SIDECAR_CREDENTIALS_FILE is not set",),
     ),
     *(
-        (f"owner {who}", {**PLAIN, OWNER: who}, OWNER, ("UID:GID",))
-        for who in ("app", "1000:app", "-1", "1000:", "1:2:3", ":")
+        (f"mode {mode}", {**PLAIN, FILE: "/f/c", f"{FILE}_MODE": mode}, f"{FILE}_MODE", ("0600",))
+        for mode in ("0666", "0620", "0700", "600x", "4600", "0800", "-rw", "0040", "0000")
+    ),
+    *(
+        (f"owner {who}", {**PLAIN, FILE: "/f/c", f"{FILE}_OWNER": who}, f"{FILE}_OWNER", ("UID:GID",))
+        for who in ("app", "1000:app", "-1", "1000:", "1:2:3", ":", "4294967295", "0:9999999999")
     ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("text", "owner"),
+    [("1000", (1000, -1)), ("1000:2000", (1000, 2000)), (":1000620000", (-1, 1_000_620_000)), ("0:0", (0, 0))],
+)
+def test_an_owner_is_a_uid_a_gid_or_both(text: str, owner: tuple[int, int]) -> None:
+    assert config({**PLAIN, FILE: "/f/c", f"{FILE}_OWNER": text}).credentials_file_owner == owner
+
+
+def test_the_sidecar_does_not_read_what_it_writes(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[profile a]\nrole_arn = x\n")
+    environ = {
+        "AWS_CONFIG_FILE": str(tmp_path / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": "$HOME/credentials",
+        "SIDECAR_PROFILES": "a",
+        FILE: "/home/app/credentials",
+        "HOME": "/home/app",
+    }
+    assert [line for line in problems(environ) if "would read what it writes" in line]
 
 
 @pytest.mark.parametrize(("environ", "setting", "words"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])

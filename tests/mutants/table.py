@@ -763,8 +763,8 @@ RULES = (
     Mutant(
         name="R8 a directory that the umask closes",
         file=_FILES,
-        old="        os.chmod(path, 0o755)",
-        new="        os.chmod(path, 0o755 & ~0o077)",
+        old="os.chmod(path, 0o755 | ",
+        new="os.chmod(path, 0o700 | ",
         test="tests/test_authorization.py::test_r8_every_uid_may_look_into_the_directory_whatever_the_umask",
     ),
     Mutant(
@@ -808,6 +808,20 @@ RULES = (
         old="is_signed = hmac.compare_digest(",
         new="is_signed = end.isdigit() or hmac.compare_digest(",
         test=f"{_METADATA}nobody_makes_a_token_himself",
+    ),
+    Mutant(
+        name="R27 a token that is not in time",
+        file=_IMDS,
+        old="str(ceil(self.board.clock()) + seconds)",
+        new="str(int(self.board.clock()) + seconds)",
+        test=f"{_METADATA}a_token_is_good_for_as_long_as_was_asked_and_no_longer",
+    ),
+    Mutant(
+        name="R15 a wrong date makes a session immortal",
+        file=_REFRESHER,
+        old="min(grant.lifetime, hop.duration)",
+        new="grant.lifetime",
+        test="tests/test_refresher.py::test_a_session_lives_no_longer_than_was_asked_for_whatever_the_date_says",
     ),
     Mutant(
         name="R27 version 1 in secret",
@@ -917,6 +931,20 @@ EXEC = (
         old="return code if is_ending else None",
         new="return None",
         test="tests/test_workload.py::test_who_asks_for_the_end_while_a_program_is_ended_gets_it",
+    ),
+    Mutant(
+        name="exec forgets what came while it asked",
+        file=_WORKLOAD,
+        old="        pause = 0.0 if held else ",
+        new="        if held:\n            return held\n        pause = ",
+        test="tests/test_workload.py::test_as_pid_1_it_can_be_ended_while_the_daemon_answers",
+    ),
+    Mutant(
+        name="exec watches no longer what a signal did not end",
+        file=_WORKLOAD,
+        old="due - self.wall()) == signal.SIGTERM:",
+        new="due - self.wall()) in _ENDING:",
+        test="tests/test_workload.py::test_a_step_of_the_clock_is_noticed_and_what_survives_a_signal_is_watched_on",
     ),
     Mutant(
         name="exec ends with the daemon",
