@@ -301,9 +301,10 @@ async def test_no_process_stays_between_unless_it_has_to(tmp_path: Path) -> None
             assert running.process.stdin is not None
             running.process.stdin.write(b"standard input\n")
             assert await running.line() == "standard input"
-        async with executing(environ, RESTART, "--", "sh", "-c", "echo $PPID; ps -o pgid= -p $$") as running:
-            assert int(await running.line()) == running.process.pid
-            assert int(await running.line()) == running.process.pid  # the same process group
+        tells = (sys.executable, "-c", "import os; print(os.getppid(), os.getpgrp())")
+        async with executing(environ, RESTART, "--", *tells) as running:
+            parent, group = (await running.line()).split()
+            assert int(parent) == int(group) == running.process.pid
 
 
 @BOTH
