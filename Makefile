@@ -12,7 +12,7 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos clients mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients deploy mutants bench docs lock clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -50,17 +50,22 @@ clients: $(VENV)/test.stamp ## real clients of every language whose toolchain is
 	$(OFFLINE) $(PY) -m pytest -m clients -n 12 $(ARGS) # they wait more than they work
 	$(PY) -m tests.clients.results $(if $(WRITE),--write)
 
+deploy: $(VENV)/deploy.stamp ## the files of deploy/, by what reads them for a living; WRITE=1 renders Kustomize's examples again
+	$(if $(WRITE),$(PY) -m tests.deploy.tools)
+	$(PY) -m pytest -m deploy -n 2 $(ARGS)
+
 mutants: $(VENV)/test.stamp ## plant every known defect and show the test that sees it
 	$(PY) -m tests.mutants $(ARGS)
 
 bench: $(LEAN)/runtime.stamp ## measure what is promised, as ratios in one run
 	env -i PATH="$$PATH" $(LEAN)/bin/python -m bench $(ARGS)
 
-docs: $(VENV)/demo.stamp ## write docs/reference.md from the settings and the metrics; `make test` compares them
+docs: $(VENV)/demo.stamp ## write docs/reference.md and the specs of deploy/ from what they are made of; `make test` compares them
 	$(PY) -m tools.reference
+	$(PY) -m tools.specs
 
 clean: ## remove everything that `make` made
-	rm -rf .clients .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .clients .deploy .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- virtual environments -------------------------------------------------------------------------------------------
@@ -111,11 +116,12 @@ CLIENTS = tests/clients/programs/python
 lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python $(LOCKED) requirements/lock.txt
-	$(COMPILE) $(ARGS) --extra demo --extra test --extra lint --output-file requirements/lint.txt pyproject.toml
-	@for name in runtime demo test; do cp requirements/lint.txt requirements/$$name.txt; done
+	$(COMPILE) $(ARGS) --extra demo --extra test --extra lint --extra deploy --output-file requirements/deploy.txt pyproject.toml
+	@for name in runtime demo test lint; do cp requirements/deploy.txt requirements/$$name.txt; done
 	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --extra demo --output-file requirements/demo.txt pyproject.toml
 	$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml
+	$(COMPILE) --extra demo --extra test --extra lint --output-file requirements/lint.txt pyproject.toml
 	$(COMPILE) $(ARGS) --all-build-deps --only-build-deps --output-file requirements/build.txt pyproject.toml
 	$(COMPILE) $(ARGS) --output-file requirements/lock.txt requirements/lock.in
 	@for name in $(CLIENTS)/modern $(CLIENTS)/old; do $(COMPILE) $(ARGS) --output-file $$name.txt $$name.in || exit 1; done

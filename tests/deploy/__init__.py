@@ -1,0 +1,1 @@
+"""What is under deploy/, judged by the tools of those who will take it: `make deploy`."""
