@@ -1,0 +1,48 @@
+"""The Go programs that judge deploy/, each built from a module of its own into `.deploy/`.
+
+`python -m tests.deploy.tools` writes what Kustomize makes of the examples, next to them; a test compares.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.deploy.specs import OVERLAYS, RENDER, ROOT
+
+BUILT: Final = ROOT / ".deploy"
+_KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5"
+# By name: the module beside this file that locks it, and what `go build` is given there.
+PROGRAMS: Final = {
+    "podsecurity": ("podsecurity", "."),
+    "kustomize": ("kustomize/newest", _KUSTOMIZE),
+    "kustomize-oldest": ("kustomize/oldest", _KUSTOMIZE),  # the one in kubectl of the oldest minor that is looked at
+}
+
+
+def build(name: str) -> Path:
+    """The program, built by one process at a time where it is not up to date; skips where there is no Go."""
+    if shutil.which("go") is None:
+        pytest.skip("no go: apt install golang-go (1.26 or later)")
+    BUILT.mkdir(exist_ok=True)
+    module, package = PROGRAMS[name]
+    with (BUILT / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run(["go", "build", "-o", BUILT / name, package], cwd=Path(__file__).parent / module, check=True)
+    return BUILT / name
+
+
+def render(kustomize: Path, overlay: Path) -> str:
+    """What Kustomize makes of it."""
+    return subprocess.run([kustomize, "build", overlay], capture_output=True, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    program = build("kustomize")
+    for overlay in OVERLAYS:
+        (overlay / RENDER).write_text(render(program, overlay))
