@@ -31,7 +31,7 @@ from tests.test_layers import FEATURES, LAYERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
-NAMES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", *PAGES)
+NAMES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md", *PAGES)
 # What SDKs are configured by: the workload's, and botocore where it reads something by itself.
 SDKS = {
     "AWS_ACCESS_KEY",
