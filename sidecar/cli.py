@@ -170,6 +170,18 @@ def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> None:
     _complain(config.resolve(flags, os.environ).warnings)
 
 
+def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
+    """Print what IAM must hold in every account of the chain, for this configuration and the token's claims. It asks AWS
+    nothing. Where there is no token, say --issuer, --audience and --subject."""
+    resolved = config.resolve(flags, os.environ)
+    from sidecar import iam
+
+    said = iam.Said.parse({name: getattr(args, name) for name in ("issuer", "audience", "subject")})
+    text, notes = iam.describe(resolved, args.format, said, target=args.target, account=args.account)
+    _complain(notes)
+    print(text)
+
+
 def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     """See it work on this machine, against an embedded STS. Needs an extra: pip install 'credential-sidecar[demo]'."""
     try:
@@ -218,6 +230,17 @@ _SUPERVISION: tuple[_Argument, ...] = (
 # A pod's containers start together, and the first credentials are two calls to STS away.
 _PATIENCE = {"type": _seconds, "default": 60.0, "metavar": "N", "help": "how long to wait for credentials; default 60"}
 
+_LANGUAGES = ("json", "cloudformation", "terraform", "cli")
+_LANGUAGE: _Argument = ("--format", {"choices": _LANGUAGES, "default": "json", "help": "default json"})
+_NEEDED: tuple[_Argument, ...] = (
+    ("--target", {"metavar": "NAME", "help": "which target; default all of them"}),
+    _LANGUAGE,
+    ("--account", {"metavar": "ID", "help": "which account; default every one of the chain"}),
+    ("--issuer", {"metavar": "URL", "help": "the cluster's issuer; default the token's"}),
+    ("--audience", {"metavar": "NAME", "help": "the audience of the projected volume; default the token's"}),
+    ("--subject", {"metavar": "NAME", "help": "system:serviceaccount:NAMESPACE:NAME; default the token's"}),
+)
+
 # What a single walk needs.
 _WALKING = ("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT")
 
@@ -228,5 +251,6 @@ COMMANDS = (
     Command("exec", _exec, pick(*config.ASKING), (_TARGET, *_SUPERVISION, ("--seconds", _PATIENCE), _PROGRAM)),
     Command("probe", _probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
     Command("config", _config, SETTINGS),
+    Command("iam", _iam, pick("The chain", "AWS_REGION"), _NEEDED),
     Command("demo", _demo, (), (("--once", {"action": "store_true", "help": "end after the first credentials"}),)),
 )

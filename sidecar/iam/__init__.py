@@ -1,0 +1,74 @@
+"""What IAM must hold for the configured chains and the real token: per account and role, in four languages.
+
+Rooms: documents (what is needed, as values) · bearer (whose token it is: read, or said) · plain, cloudformation,
+terraform, shell (the languages). Beside the daemon; nothing of AWS is called.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from sidecar.config import Config
+from sidecar.errors import ConfigError, Problem
+from sidecar.iam import cloudformation, plain, shell, terraform
+from sidecar.iam.bearer import Said, read
+from sidecar.iam.documents import Account, Bearer, accounts
+from sidecar.model import Hop, Target
+
+FORMATS: Mapping[str, Callable[[Sequence[Account]], str]] = {
+    "json": plain.render,
+    "cloudformation": cloudformation.render,
+    "terraform": terraform.render,
+    "cli": shell.render,
+}
+# What policies read as a pattern or as a variable.
+_SPECIAL = re.compile(r"[*?$]")
+
+
+def describe(
+    config: Config, form: str, said: Said, *, target: str | None = None, account: str | None = None
+) -> tuple[str, tuple[str, ...]]:
+    """The text in the language `form` for the chain of `target`, or of all targets, and what else has to be known.
+
+    `account` is the id of the one account that is described; `said` takes the place of the token's claims.
+
+    Raises:
+        ConfigError: there is no such target or account, or a role whose ARN a policy would not take literally.
+        TokenError: a token cannot be read, and not all of its claims are said.
+    """
+    targets = config.targets if target is None else (config.target(target),)
+    _check_roles(targets)
+    bearers = {path: read(path, said) for path in dict.fromkeys(each.hop.chain[0].token_file for each in targets)}
+    found = accounts(targets, bearers)
+    mine = [each for each in found if account in (None, each.id)]
+    if not mine:
+        remedy = f"The chain is in {', '.join(each.id for each in found)}."
+        raise _wrong("--account", account, "flag --account", "no role of the chain is in this account", remedy)
+    return FORMATS[form](mine), tuple(dict.fromkeys([*_of_bearers(bearers), *_of_sessions(targets)]))
+
+
+def _check_roles(targets: Sequence[Target]) -> None:
+    for hop in _hops(targets):
+        if _SPECIAL.search(hop.role.path):
+            wrong, remedy = "a policy would read its path as a pattern", "Give the role a path without * ? $."
+            raise _wrong("role", hop.role.arn, f"hop {hop.position}", wrong, remedy)
+
+
+def _of_bearers(bearers: Mapping[str, Bearer]) -> Iterator[str]:
+    for bearer in bearers.values():
+        if not bearer.issuer.startswith("https://"):
+            yield f"IAM takes no provider for the issuer {bearer.issuer}: it is no https URL"
+
+
+def _of_sessions(targets: Sequence[Target]) -> Iterator[str]:
+    for hop in _hops(targets):
+        if hop.source and (hop.source.policy or hop.source.policy_arns):
+            what = f"sts:AssumeRole (and what stands beside it) on {hop.role.arn}"
+            yield f"hop {hop.source.position} has a session policy, which must itself allow {what}"
+
+
+def _hops(targets: Sequence[Target]) -> Iterator[Hop]:
+    return (hop for target in targets for hop in target.hop.chain)
+
+
+def _wrong(setting: str, value: str | None, source: str, wrong: str, remedy: str) -> ConfigError:
+    return ConfigError([Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)])

@@ -1,0 +1,59 @@
+"""Commands of the AWS CLI, to paste: what is there is brought in step, what is not is made.
+
+They do nothing where the shell's credentials are of another account.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from shlex import join
+from typing import Any
+
+from sidecar.iam.documents import POLICY_NAME, Account, Documents, Provider
+
+
+def render(accounts: Sequence[Account]) -> str:
+    """A subshell for each account, in the order in which they must be made: a role must be there to be trusted."""
+    return "\n".join(line for account in accounts for line in _account(account))
+
+
+def _account(account: Account) -> Iterator[str]:
+    yield f"# Account {account.id}. A trust policy that a role has is replaced."
+    yield "("
+    yield "set -e"
+    yield f'[ "$(aws sts get-caller-identity --query Account --output text)" = {account.id} ] ||'
+    yield f"  {{ echo 'these are not the credentials of account {account.id}' >&2; exit 1; }}"
+    for provider in account.providers:
+        yield from _provider(provider)
+    for wanted in account.roles:
+        yield from _role(wanted)
+    yield ")"
+
+
+def _provider(provider: Provider) -> Iterator[str]:
+    which = {"open-id-connect-provider-arn": provider.arn}
+    yield f"{_iam('get-open-id-connect-provider', which)} >/dev/null 2>&1 ||"
+    yield f"  {_iam('create-open-id-connect-provider', {'url': provider.url})} {join(['--client-id-list', *provider.audiences])}"
+    for audience in provider.audiences:
+        yield _iam("add-client-id-to-open-id-connect-provider", {**which, "client-id": audience})
+
+
+def _role(wanted: Documents) -> Iterator[str]:
+    role, which = wanted.role, {"role-name": wanted.role.name}
+    made = {**which, "path": f"/{role.path}", "assume-role-policy-document": wanted.trust}
+    yield f"{_iam('get-role', which)} >/dev/null 2>&1 ||"
+    yield f"  {_iam('create-role', made)}"
+    yield _iam("wait role-exists", which)
+    yield _iam("update-assume-role-policy", {**which, "policy-document": wanted.trust})
+    if wanted.longest:
+        yield _iam("update-role", {**which, "max-session-duration": wanted.longest})
+    if wanted.permissions:
+        yield _iam("put-role-policy", {**which, "policy-name": POLICY_NAME, "policy-document": wanted.permissions})
+
+
+def _iam(operation: str, options: Mapping[str, Any]) -> str:
+    given = [word for name, value in options.items() for word in (f"--{name}", _text(value))]
+    return join(["aws", "iam", *operation.split(), *given])
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, separators=(",", ":")) if isinstance(value, Mapping) else str(value)
