@@ -194,7 +194,7 @@ class Life:
             self.sts.issued_life = self._issued_life
             self.kubelet = Kubelet(self.home / "projected", self.sts)
             self.kubelet.project()
-            stack.enter_context(_environment(self.environment))
+            stack.enter_context(surroundings(self.environment))
             await self._start(stack)
             self._open = stack.pop_all()
         return self
@@ -304,7 +304,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def _environment(settings: Mapping[str, str]) -> Iterator[None]:
+def surroundings(settings: Mapping[str, str]) -> Iterator[None]:
     """botocore reads its own names from the environment of the process: these, and no others of AWS's."""
     before = dict(os.environ)
     for name in [name for name in before if name.upper().startswith(("AWS_", "HTTP", "NO_PROXY"))]:

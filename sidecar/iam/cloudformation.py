@@ -5,13 +5,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sidecar.iam.documents import POLICY_NAME, Account, Documents, labels, words
+from sidecar.iam.documents import EXISTS, POLICY_NAME, Account, Documents, labels, words
 
 _CHOICE = {
     "Type": "String",
     "AllowedValues": ["true", "false"],
     "Default": "true",
-    "Description": "false where the account has an OIDC provider for the issuer: then add the audience to that one",
+    "Description": EXISTS,
 }
 
 

@@ -21,6 +21,8 @@ Policy = Mapping[str, Any]
 TAG, IDENTIFY = "sts:TagSession", "sts:SetSourceIdentity"
 # The inline policy's name: one of ours, so that nobody else's is replaced.
 POLICY_NAME = "credential-sidecar"
+# How the choice not to make a provider is explained.
+EXISTS = "false where the account has an OIDC provider for the issuer; then add the audience to that one"
 # What IAM itself gives a role, in seconds (CreateRole.MaxSessionDuration).
 DEFAULT_LONGEST = 3_600
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sidecar.iam.documents import POLICY_NAME, Account, Documents, Provider, labels, words
+from sidecar.iam.documents import EXISTS, POLICY_NAME, Account, Documents, Provider, labels, words
 
 # The first in which an OIDC provider needs no thumbprint: IAM finds it by itself.
 _AWS = {"aws": {"source": "hashicorp/aws", "version": ">= 5.81"}}
@@ -26,8 +26,7 @@ def render(accounts: Sequence[Account]) -> str:
 def _account(account: Account) -> Iterator[Iterable[str]]:
     yield [f"# Account {account.id}", *_block("terraform", _block("required_providers", _attributes(_AWS)))]
     if account.providers:
-        said = "false where the account has an OIDC provider for the issuer: then add the audience to that one"
-        choice = {"description": said, "type": _Expression("bool"), "default": True}
+        choice = {"description": EXISTS, "type": _Expression("bool"), "default": True}
         yield _block('variable "create_provider"', _attributes(choice))
     for number, provider in enumerate(account.providers, 1):
         yield _provider(f"cluster_{number}" if number > 1 else "cluster", provider)
