@@ -171,8 +171,8 @@ def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> None:
 
 
 def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
-    """Print what IAM must hold in every account of the chain, for this configuration and the token's claims. It asks AWS
-    nothing. Where there is no token, say --issuer, --audience and --subject."""
+    """Print what IAM must hold in every account of the chain: for this configuration and the token's claims. AWS is not
+    asked. Where there is no token, say --issuer, --audience and --subject."""
     resolved = config.resolve(flags, os.environ)
     from sidecar import iam
 

@@ -27,11 +27,13 @@ from sidecar.refresher import DEADLINE, POLL
 from sidecar.schedule import CAPS, DUE_AT, FLOOR
 from sidecar.values import unknown
 from tests.builders import ACCOUNT_A, ACCOUNT_B, ROLE_A, ROLE_B
+from tests.iam.scenarios import SAID, SCENARIOS, document
 from tests.test_layers import FEATURES, LAYERS
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "docs").rglob("*.md"))
-NAMES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md", *PAGES)
+DEPLOY = sorted(str(page.relative_to(ROOT)) for page in (ROOT / "deploy").rglob("*.md"))
+NAMES = ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md", *DEPLOY, *PAGES)
 # What SDKs are configured by: the workload's, and botocore where it reads something by itself.
 SDKS = {
     "AWS_ACCESS_KEY",
@@ -300,6 +302,13 @@ def documented_world(issuer: str) -> World:
     role_a = RoleSpec(arn=ROLE_A, trust=trust_a, permissions=(permissions_a,))
     account_a = Account(id=ACCOUNT_A, roles=(role_a,), providers=(OidcProvider(issuer=issuer),))
     return World(accounts=(account_a, Account(id=ACCOUNT_B, roles=(RoleSpec(arn=ROLE_B, trust=trust_b),))))
+
+
+def test_the_iam_statements_are_what_iam_prints() -> None:
+    first, second = (account["roles"][0] for account in document(SCENARIOS["all at once, aws"])["accounts"])
+    expected = [first["trust_policy"], first["permission_policy"], second["trust_policy"]]
+    assert [json.loads(block) for block in blocks("docs/troubleshooting.md", "json")] == expected
+    assert (first["arn"], second["arn"], SAID.issuer) == (ROLE_A, ROLE_B, f"https://{ISSUER}")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from sidecar.iam.bearer import Said, read
 from sidecar.iam.documents import Account, Bearer, accounts
 from sidecar.model import Hop, Target
 
+__all__ = ["FORMATS", "Said", "describe"]
+
 FORMATS: Mapping[str, Callable[[Sequence[Account]], str]] = {
     "json": plain.render,
     "cloudformation": cloudformation.render,

@@ -15,10 +15,12 @@ _AS_EKS = "Write it as `aws eks describe-cluster --query cluster.identity.oidc.i
 # CreateOpenIDConnectProvider takes an https URL without port, query and fragment; a client id has up to 255 characters.
 _URL, _NO_URL = r"(?a)https://[\w.-]+(/[\w.~%/-]*)?", "not the https URL of an issuer, without port, query and fragment"
 # Conditions compare whole: neither a pattern nor a policy variable has a meaning there.
-_EXACT = r"(?a)[\w.:/@+=,~-]{1,255}"
+_EXACT = r"(?a)[\w.:/@+=~-]{1,255}"
 FORMS: Mapping[str, Form] = {
     "issuer": Form(_URL, _NO_URL, _AS_EKS),
-    "audience": Form(_EXACT, "not an audience", "Write the one of the projected volume, for instance sts.amazonaws.com."),
+    "audience": Form(
+        _EXACT, "not an audience", "Write the one of the projected volume, for instance sts.amazonaws.com."
+    ),
     "subject": Form(_EXACT, "not one subject", "Write one service account: system:serviceaccount:NAMESPACE:NAME."),
 }
 
@@ -73,6 +75,4 @@ def _problems(flags: Mapping[str, str | None]) -> Iterator[Problem]:
                 form(value)
         except Illegal as illegal:
             flag = f"--{name}"
-            yield Problem(
-                setting=flag, value=value, source=f"flag {flag}", wrong=illegal.wrong, remedy=illegal.remedy
-            )
+            yield Problem(setting=flag, value=value, source=f"flag {flag}", wrong=illegal.wrong, remedy=illegal.remedy)

@@ -7,12 +7,7 @@ from typing import Any
 
 from sidecar.iam.documents import EXISTS, POLICY_NAME, Account, Documents, labels, words
 
-_CHOICE = {
-    "Type": "String",
-    "AllowedValues": ["true", "false"],
-    "Default": "true",
-    "Description": EXISTS,
-}
+_CHOICE = {"Type": "String", "AllowedValues": ["true", "false"], "Default": "true", "Description": EXISTS}
 
 
 def render(accounts: Sequence[Account]) -> str:

@@ -54,8 +54,8 @@ class Provider:
 class Documents:
     """What one role needs: its trust policy, the permission to go on, and how long a session it must grant.
 
-    `permissions` is None where it goes nowhere, or nowhere that needs one; `longest` (seconds) where IAM's default will do.
-    `sources` are the roles of its own account that it trusts: they must be there first.
+    `permissions` is None where no hop from it needs one, `longest` (seconds) where IAM's default will do. `sources` are
+    the roles of its own account that it trusts: they must be there first.
     """
 
     role: Role
@@ -96,7 +96,9 @@ def labels(roles: Iterable[Role], make: Callable[[str], str]) -> dict[Role, str]
     named: dict[Role, str] = {}
     for role in roles:
         label, taken = make(role.name), {*named.values()}
-        named[role] = next(one for one in (label, *(f"{label}{n}" for n in range(2, len(taken) + 3))) if one not in taken)
+        named[role] = next(
+            one for one in (label, *(f"{label}{n}" for n in range(2, len(taken) + 3))) if one not in taken
+        )
     return named
 
 
@@ -167,7 +169,7 @@ def _permissions(source: Role, hops: Iterable[Hop]) -> Iterator[Policy]:
 
 
 def _carried(hops: Iterable[Hop]) -> tuple[str, ...]:
-    """What must be allowed beside sts:AssumeRole: for tags of the hop or inherited, for a source identity once it is set."""
+    """What must be allowed beside sts:AssumeRole: for tags, own or inherited, and for a source identity ever since."""
     group = tuple(hops)
     is_tagged = any(hop.tags or any(before.transitive_tags for before in hop.chain[:-1]) for hop in group)
     is_identified = any(each.source_identity for hop in group for each in hop.chain)

@@ -19,7 +19,7 @@ def _account(account: Account) -> Mapping[str, Any]:
 
 
 def _role(wanted: Documents) -> Mapping[str, Any]:
-    role = {"arn": wanted.role.arn, "trust_policy": wanted.trust}
+    role: dict[str, Any] = {"arn": wanted.role.arn, "trust_policy": wanted.trust}
     if wanted.permissions:
         role["permission_policy"] = wanted.permissions
     if wanted.longest:

@@ -19,7 +19,7 @@ def render(accounts: Sequence[Account]) -> str:
 def _account(account: Account) -> Iterator[str]:
     yield f"# Account {account.id}. A trust policy that a role has is replaced."
     yield "("
-    yield "set -e"
+    yield "set -e; export AWS_PAGER="
     yield f'[ "$(aws sts get-caller-identity --query Account --output text)" = {account.id} ] ||'
     yield f"  {{ echo 'these are not the credentials of account {account.id}' >&2; exit 1; }}"
     for provider in account.providers:
@@ -32,7 +32,8 @@ def _account(account: Account) -> Iterator[str]:
 def _provider(provider: Provider) -> Iterator[str]:
     which = {"open-id-connect-provider-arn": provider.arn}
     yield f"{_iam('get-open-id-connect-provider', which)} >/dev/null 2>&1 ||"
-    yield f"  {_iam('create-open-id-connect-provider', {'url': provider.url})} {join(['--client-id-list', *provider.audiences])}"
+    made = {"url": provider.url, "client-id-list": [*provider.audiences]}
+    yield f"  {_iam('create-open-id-connect-provider', made)}"
     for audience in provider.audiences:
         yield _iam("add-client-id-to-open-id-connect-provider", {**which, "client-id": audience})
 
@@ -51,9 +52,11 @@ def _role(wanted: Documents) -> Iterator[str]:
 
 
 def _iam(operation: str, options: Mapping[str, Any]) -> str:
-    given = [word for name, value in options.items() for word in (f"--{name}", _text(value))]
+    given = [word for name, value in options.items() for word in (f"--{name}", *_words(value))]
     return join(["aws", "iam", *operation.split(), *given])
 
 
-def _text(value: object) -> str:
-    return json.dumps(value, separators=(",", ":")) if isinstance(value, Mapping) else str(value)
+def _words(value: object) -> list[str]:
+    if isinstance(value, list):
+        return value
+    return [json.dumps(value, separators=(",", ":")) if isinstance(value, Mapping) else str(value)]

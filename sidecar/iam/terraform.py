@@ -40,7 +40,9 @@ def _account(account: Account) -> Iterator[Iterable[str]]:
 def _provider(label: str, provider: Provider) -> Iterable[str]:
     count = {"count": _Expression("var.create_provider ? 1 : 0")}
     body = {"url": provider.url, "client_id_list": [*provider.audiences]}
-    return _block(f'resource "aws_iam_openid_connect_provider" "{label}"', [*_attributes(count), "", *_attributes(body)])
+    return _block(
+        f'resource "aws_iam_openid_connect_provider" "{label}"', [*_attributes(count), "", *_attributes(body)]
+    )
 
 
 def _role(label: str, wanted: Documents, after: Sequence[str]) -> Iterable[str]:
@@ -101,7 +103,9 @@ def _value(value: object, *, encoded: bool = False) -> Iterator[str]:
     elif isinstance(value, list):
         yield f"[{', '.join(text for each in value for text in _value(each))}]"
     else:
-        yield value if isinstance(value, _Expression) else _quoted(value) if isinstance(value, str) else json.dumps(value)
+        yield (
+            value if isinstance(value, _Expression) else _quoted(value) if isinstance(value, str) else json.dumps(value)
+        )
 
 
 def _key(key: str) -> str:

@@ -34,7 +34,7 @@ def arn(account: str, name: str, partition: str = "aws") -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """A configuration: environment variables, and the profiles of an AWS config file in which TOKEN is the token's path."""
+    """A configuration: environment variables, and an AWS config file's profiles, in which TOKEN is the token's path."""
 
     settings: Mapping[str, str] = field(default_factory=dict)
     profiles: str = ""
@@ -164,8 +164,8 @@ def without(said: Document, place: Place) -> Document:
 
 
 def parts(said: Document) -> Iterator[tuple[Place, str]]:
-    """Every part that could be left out, with the code that STS then answers: provider, audience, statement, each action
-    of a statement with several, and a duration."""
+    """Every part that could be left out, with the code that STS then answers: provider, audience, statement, action (of
+    several), duration."""
     for number, account in enumerate(said["accounts"]):
         for which, provider in enumerate(account["providers"]):
             place: Place = ("accounts", number, "providers", which)

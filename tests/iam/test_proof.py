@@ -1,4 +1,4 @@
-"""The proof: what `iam` prints, loaded into the emulator's IAM, lets the chain be walked, and no part of it is to spare."""
+"""The proof: with what `iam` prints, in the emulator's IAM, the chain is walked, and no part of it is to spare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sidecar.emulator import Emulator, Kubelet, World
 from sidecar.errors import WalkError
 from sidecar.model import Outside
 from tests.harness import surroundings
-from tests.iam.scenarios import SCENARIOS, A, B, C, Document, Place, Scenario, arn, document, parts, without, world
+from tests.iam.scenarios import SCENARIOS, A, B, C, Document, Scenario, arn, document, parts, without, world
 
 pytestmark = pytest.mark.usefixtures("_logging")
 
@@ -92,8 +92,17 @@ async def test_without_any_part_of_it_sts_refuses(name: str, tmp_path: Path) -> 
 def test_every_kind_of_part_was_left_out() -> None:
     kinds = {tuple(step for step in place if isinstance(step, str)) for _, place, _ in CUTS.values()}
     role = ("accounts", "roles")
-    statements = {(*role, policy, "Statement", *more) for policy in ("trust_policy", "permission_policy") for more in ((), ("Action",))}
-    assert kinds == {("accounts", "providers"), ("accounts", "providers", "audiences"), (*role, "max_session_duration"), *statements}
+    statements = {
+        (*role, policy, "Statement", *more)
+        for policy in ("trust_policy", "permission_policy")
+        for more in ((), ("Action",))
+    }
+    assert kinds == {
+        ("accounts", "providers"),
+        ("accounts", "providers", "audiences"),
+        (*role, "max_session_duration"),
+        *statements,
+    }
 
 
 @pytest.mark.parametrize(
@@ -175,6 +184,8 @@ async def test_another_role_of_account_b_is_denied_whom_it_trusts_itself(tmp_pat
     meant = SCENARIOS["chained, aws"]
     async with pod(tmp_path, meant.but(SIDECAR_TARGET_ROLE_ARN=arn(B, "account-b-admin"))) as here:
         said = here.printed()
-        said["accounts"][0]["roles"][0]["permission_policy"] = document(meant)["accounts"][0]["roles"][0]["permission_policy"]
+        said["accounts"][0]["roles"][0]["permission_policy"] = document(meant)["accounts"][0]["roles"][0][
+            "permission_policy"
+        ]
         here.sts.world = world(said)
         assert await here.refusals() == [(2, "AccessDenied")]

@@ -29,7 +29,7 @@ variable "subject" {
   type        = string
 
   validation {
-    condition     = can(regex("^[A-Za-z0-9_.:/@+=,~-]{1,255}$", var.subject))
+    condition     = can(regex("^[A-Za-z0-9_.:/@+=~-]{1,255}$", var.subject))
     error_message = "Write one service account: conditions are compared whole."
   }
 }
