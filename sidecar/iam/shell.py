@@ -31,6 +31,7 @@ def _account(account: Account) -> Iterator[str]:
 
 def _provider(provider: Provider) -> Iterator[str]:
     which = {"open-id-connect-provider-arn": provider.arn}
+    yield "# An old AWS CLI wants a --thumbprint-list, too, to make a provider."
     yield f"{_iam('get-open-id-connect-provider', which)} >/dev/null 2>&1 ||"
     made = {"url": provider.url, "client-id-list": [*provider.audiences]}
     yield f"  {_iam('create-open-id-connect-provider', made)}"

@@ -6,8 +6,8 @@ import asyncio
 import json
 import os
 import shlex
-import shutil
 import subprocess
+import sys
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -115,13 +115,12 @@ async def pasted(text: str, url: str, account: str, home: Path) -> tuple[int | N
     quiet = {"AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "eu-west-1", "NO_PROXY": "127.0.0.1"}
     environ = {"PATH": os.environ["PATH"], "HOME": str(home), **keys, **quiet}
     shell = await asyncio.create_subprocess_exec("sh", env=environ, stdin=PIPE, stdout=DEVNULL, stderr=PIPE)
-    redirected = f'aws() {{ command aws --endpoint-url {url} "$@"; }}\n'
+    redirected = f'aws() {{ {Path(sys.executable).with_name("aws")} --endpoint-url {url} "$@"; }}\n'
     _, error = await shell.communicate(f"{redirected}{text}\n".encode())
     return shell.returncode, error.decode()
 
 
 @pytest.mark.deploy
-@pytest.mark.skipif(not shutil.which("aws"), reason="wants the AWS CLI: apt-get install awscli")
 @pytest.mark.timeout(300)  # two dozen starts of a large program
 @pytest.mark.parametrize("name", ["all at once, aws", "one account twice"])
 async def test_pasted_twice_into_the_aws_cli_they_make_it_once(name: str, tmp_path: Path) -> None:
@@ -140,7 +139,6 @@ async def test_pasted_twice_into_the_aws_cli_they_make_it_once(name: str, tmp_pa
 
 
 @pytest.mark.deploy
-@pytest.mark.skipif(not shutil.which("aws"), reason="wants the AWS CLI: apt-get install awscli")
 async def test_an_account_before_the_one_that_it_trusts_is_refused(tmp_path: Path) -> None:
     service = Service()
     async with served(service) as url:
