@@ -12,7 +12,7 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos clients deploy mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients deploy image mutants bench docs lock clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -54,6 +54,10 @@ deploy: $(VENV)/deploy.stamp ## the files of deploy/, by what reads them for a l
 	$(if $(WRITE),$(PY) -m tests.deploy.tools)
 	$(PY) -m pytest -m deploy -n 2 $(ARGS)
 
+image: $(VENV)/test.stamp ## the container image on a Debian machine without a registry: built, weighed, run in real pods (as root)
+	$(PY) -m tools.image
+	$(PY) -m pytest -m image tests/image $(ARGS)
+
 mutants: $(VENV)/test.stamp ## plant every known defect and show the test that sees it
 	$(PY) -m tests.mutants $(ARGS)
 
@@ -65,7 +69,7 @@ docs: $(VENV)/demo.stamp ## write docs/reference.md and the specs of deploy/ fro
 	$(PY) -m tools.specs
 
 clean: ## remove everything that `make` made
-	rm -rf .clients .deploy .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .clients .deploy .image .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- virtual environments -------------------------------------------------------------------------------------------
@@ -123,7 +127,7 @@ lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade ta
 	$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml
 	$(COMPILE) --extra demo --extra test --extra lint --output-file requirements/lint.txt pyproject.toml
 	$(COMPILE) $(ARGS) --all-build-deps --only-build-deps --output-file requirements/build.txt pyproject.toml
-	$(COMPILE) $(ARGS) --output-file requirements/lock.txt requirements/lock.in
+	@for name in lock sbom; do $(COMPILE) $(ARGS) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 	@for name in $(CLIENTS)/modern $(CLIENTS)/old; do $(COMPILE) $(ARGS) --output-file $$name.txt $$name.in || exit 1; done
 	@sed -i -e '/^#/d' -e '/^$$/d' requirements/*.txt $(CLIENTS)/*.txt
 	@! grep -nE '[/@]' requirements/*.txt $(CLIENTS)/*.txt
