@@ -31,7 +31,7 @@ _PACKAGES = "ca-certificates,python3,python3-venv"
 _NEVER = ("./var/cache/*", "./var/lib/apt/*", "./etc/apt/*")
 # As lean as a base may be: no shell, no pip; and no bytecode, as in the public Python images.
 _LEAN = ("./usr/bin/*sh", "./usr/share/python-wheels", "./usr/lib/python3*/ensurepip", "*.pyc")
-# A machine without systemd, and perhaps with the first form of cgroups; file systems of every kind.
+# A machine without systemd, and perhaps with the first form of cgroups.
 _CONTAINERS = """\
 [containers]
 default_ulimits = ["nofile=4096:4096", "nproc=4096:4096"]
@@ -44,7 +44,7 @@ tmp_dir = "{run}/libpod"
 """
 _STORAGE = """\
 [storage]
-driver = "vfs"
+driver = "{driver}"
 graphroot = "{home}/storage"
 runroot = "{run}/storage"
 """
@@ -114,11 +114,27 @@ def _exists(image: str) -> bool:
 
 
 def _configure() -> None:
+    if (HOME / "storage.conf").exists():
+        return  # a storage keeps the driver that it was made with
     HOME.mkdir(exist_ok=True)
     # Podman takes no path that is longer than 50 characters; two checkouts must not share it.
-    run_dir = f"/run/credential-sidecar-{sha256(bytes(ROOT)).hexdigest()[:8]}"
+    places = {"home": HOME, "run": f"/run/credential-sidecar-{sha256(bytes(ROOT)).hexdigest()[:8]}"}
     for name, text in (("containers.conf", _CONTAINERS), ("storage.conf", _STORAGE)):
-        (HOME / name).write_text(text.format(home=HOME, run=run_dir))
+        (HOME / name).write_text(text.format(**places, driver=_driver()))
+
+
+def _driver() -> str:
+    """The storage driver: `vfs` works everywhere, but copies a whole root for each container."""
+    with TemporaryDirectory(dir=HOME) as name:
+        lower, upper, work, merged = parts = [Path(name, part) for part in ("lower", "upper", "work", "merged")]
+        for part in parts:
+            part.mkdir()
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        command = ["mount", "-t", "overlay", "-o", options, "overlay", str(merged)]
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return "vfs"
+        run("umount", str(merged))
+    return "overlay"
 
 
 def _make_bases() -> None:

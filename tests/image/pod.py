@@ -46,8 +46,8 @@ def for_podman(pod: Document, folders: Path) -> Document:
     """The pod with other images and another STS, as podman 4.3 can run it.
 
     A native sidecar becomes an ordinary container, since podman knows no restartPolicy on init containers; `Pod.start`
-    keeps the order. Volumes become folders below `folders`. Probes go, since podman would run `curl` in the container;
-    `Pod.probe` asks. And the sidecar gets less memory than it is published with.
+    keeps the order. Volumes become folders below `folders`. Probes go, since podman would run `curl` in the container:
+    `Pod.probe` asks. Ports go, since it would publish them. And the sidecar gets less memory than it is published with.
     """
     changed = copy.deepcopy(pod)
     spec = changed["spec"]
@@ -56,8 +56,8 @@ def for_podman(pod: Document, folders: Path) -> Document:
     for container in spec["containers"]:
         container["image"] = IMAGES[container["name"]]
         container["env"].append({"name": "AWS_ENDPOINT_URL_STS", "value": f"http://{STS}:{PORT}"})
-        for probe in ("startupProbe", "livenessProbe"):
-            container.pop(probe, None)
+        for key in ("startupProbe", "livenessProbe", "ports"):
+            container.pop(key, None)
     native[0]["resources"]["limits"]["memory"] = LIMIT
     for volume in spec["volumes"]:
         name = volume["name"]

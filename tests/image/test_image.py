@@ -112,7 +112,7 @@ def test_the_image_says_what_it_is_and_how_it_runs() -> None:
 
 
 async def test_a_walk_compiles_nothing(tmp_path: Path) -> None:
-    Kubelet(tmp_path, Issuer(url="http://127.0.0.1:9")).project()
+    Kubelet(tmp_path / "projected", Issuer(url="http://127.0.0.1:9")).project()
     settings = {
         "AWS_REGION": REGION,
         "AWS_ROLE_ARN": ROLE_A,
@@ -122,7 +122,7 @@ async def test_a_walk_compiles_nothing(tmp_path: Path) -> None:
     }
     given = [f"--env={name}={value}" for name, value in settings.items()]
     process = await asyncio.create_subprocess_exec(
-        *("podman", "run", "--rm", *HARD, "--memory", "64m", f"--volume={tmp_path}:/projected:ro", *given),
+        *("podman", "run", "--rm", *HARD, "--memory", "64m", f"--volume={tmp_path}/projected:/projected:ro", *given),
         *("--entrypoint", "python3", image.IMAGE, "-v", "/opt/credential-sidecar/bin/credential-sidecar", "once"),
         env=image.environment(),
         stderr=asyncio.subprocess.PIPE,

@@ -7,24 +7,29 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from sidecar.emulator import Fault
 from tests.builders import ACCOUNT_B
 from tests.image.pod import ADDRESS, Pod, pod
-from tests.image.podman import MARKS, facts, inspected, memory, podman, process_id, says
+from tests.image.podman import MARKS, facts, inspected, log, memory, podman, process_id, says
 from tests.leaks import leaks
 from tests.process import CLIENT
+from tools.image import IMAGE
 
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.asyncio(loop_scope="module")]  # one pod for all
 
 IDENTITY_B = f"arn:aws:sts::{ACCOUNT_B}:assumed-role/account-b-role/shop.orders-7d4b9c-xk2lp"
 KEY = "import boto3; print(boto3.Session().get_credentials().access_key)"
 MiB = 2**20
 
 
-@pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Pod]:
-    async with pod(tmp_path) as made:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pod]:
+    """The pod, started as kubelet starts it: the workload when the sidecar's startup probe has passed."""
+    async with pod(tmp_path_factory.mktemp("pod")) as made:
+        async with made.serving():
+            await made.start("app")
         yield made
 
 
@@ -33,66 +38,59 @@ def authorization(here: Pod) -> str:
 
 
 async def test_an_unmodified_program_of_another_user_is_account_b(here: Pod) -> None:
-    async with here.serving():
-        await here.start("app")
-        assert await says(here.container("app")) == IDENTITY_B
-        sidecar, app = [await facts(here.container(name)) for name in ("credential-sidecar", "app")]
-        assert (sidecar["Uid"], app["Uid"]) == ("59911 59911 59911 59911", "10001 10001 10001 10001")
-        assert (sidecar["Gid"], sidecar["Groups"]) == ("59911 59911 59911 59911", "")
-        assert [sidecar[name] for name in ("CapEff", "CapPrm", "CapBnd")] == ["0" * 16] * 3
-        assert (sidecar["NoNewPrivs"], sidecar["Seccomp"]) == ("1", "2")
-        root = Path(f"/proc/{await process_id(here.container('credential-sidecar'))}/mounts").read_text().splitlines()[0]
-        assert root.split()[1] == "/"
-        assert "ro" in root.split()[3].split(",")
+    assert await says(here.container("app")) == IDENTITY_B
+    sidecar, app = [await facts(here.container(name)) for name in ("credential-sidecar", "app")]
+    assert (sidecar["Uid"], app["Uid"]) == ("59911 59911 59911 59911", "10001 10001 10001 10001")
+    assert sidecar["Gid"] == "59911 59911 59911 59911"
+
+
+async def test_it_has_no_privilege_and_no_writable_root(here: Pod) -> None:
+    name = here.container("credential-sidecar")
+    found = await facts(name)
+    assert [found[each] for each in ("CapEff", "CapPrm", "CapBnd")] == ["0" * 16] * 3
+    assert (found["NoNewPrivs"], found["Seccomp"]) == ("1", "2")
+    mounts = Path(f"/proc/{await process_id(name)}/mounts").read_text().splitlines()
+    (root,) = (options for _, place, _, options, *_ in map(str.split, mounts) if place == "/")
+    assert "ro" in root.split(",")
 
 
 async def test_64_mib_are_enough(here: Pod) -> None:
-    async with here.serving() as running:
-        await running.event("Listening", face="status")
-        found = await memory(here.container("credential-sidecar"))
-        print(f"\nin the pod, with the first credentials: {found}")
-        assert found.limit == 64 * MiB
-        assert found.kills == 0
-        assert found.peak < found.limit
+    found = await memory(here.container("credential-sidecar"))
+    print(f"\nin the pod: {found}")
+    assert found.limit == 64 * MiB
+    assert found.kills == 0
 
 
 async def test_probes_come_from_outside_and_credentials_stay_inside(here: Pod) -> None:
-    async with here.serving():
-        assert (await here.probe("livenessProbe")).status == 200
-        assert (await here.ask(9911, "/v1/credentials", authorization(here))).status == 200
-        with pytest.raises(ConnectionRefusedError):
-            await here.ask(9911, "/v1/credentials", authorization(here), host=ADDRESS)
+    assert (await here.probe("livenessProbe")).status == 200
+    assert (await here.ask(9911, "/v1/credentials", authorization(here))).status == 200
+    with pytest.raises(ConnectionRefusedError):
+        await here.ask(9911, "/v1/credentials", authorization(here), host=ADDRESS)
 
 
 async def test_a_sidecar_that_is_killed_while_sts_is_away_serves_again_what_it_held(here: Pod) -> None:
     name = here.container("credential-sidecar")
-    async with here.serving() as running:
-        await here.start("app")
-        assert await says(here.container("app")) == IDENTITY_B
-        before = (await here.ask(9911, "/v1/credentials", authorization(here))).document
-        here.sts.fault, calls = Fault.hang(), len(here.sts.calls)
-        await podman("kill", "--signal", "KILL", name)
-        assert await podman("wait", name) == "137"
-        await here.start("credential-sidecar")
-    async with here.serving() as running:
+    before = (await here.ask(9911, "/v1/credentials", authorization(here))).document
+    here.sts.fault, calls = Fault.hang(), len(here.sts.calls)
+    await podman("kill", "--signal", "KILL", name)
+    assert await podman("wait", name) == "137"
+    await here.start("credential-sidecar")
+    async with log(name) as running:
         await running.event("StateRestored", hops=2)
-        await running.event("Listening", face="credentials")
+        await running.event("Listening", face="status")
         assert (await here.ask(9911, "/v1/credentials", authorization(here))).document == before
-        assert await podman("exec", here.container("app"), "python3", "-c", KEY) == before["AccessKeyId"]
-        assert len(here.sts.calls) == calls
-        here.sts.fault = Fault.none()
-        assert await podman("exec", here.container("app"), "python3", "-c", CLIENT) == IDENTITY_B
+        assert (await here.probe("startupProbe")).status == 200
+    assert await podman("exec", here.container("app"), "python3", "-c", KEY) == before["AccessKeyId"]
+    assert len(here.sts.calls) == calls
+    here.sts.fault = Fault.none()
+    assert await podman("exec", here.container("app"), "python3", "-c", CLIENT) == IDENTITY_B
 
 
 async def test_nobody_who_inspects_the_pod_finds_a_secret(here: Pod) -> None:
-    async with here.serving() as running:
-        await here.start("app")
-        assert await says(here.container("app")) == IDENTITY_B
-        names = [here.container(each) for each in ("credential-sidecar", "app")]
-        seen = [json.dumps([await inspected(name) for name in names])]
-        seen += [await podman("logs", name) for name in names]
-        seen += running.lines
-        seen.append(await podman("diff", names[0]))
-        secrets = {*here.sts.secrets, here.kubelet.path.read_text(), authorization(here).split()[1]}
-        assert len(secrets) > 4
-        assert leaks("\n".join(seen), secrets) == []
+    names = [here.container(each) for each in ("credential-sidecar", "app")]
+    seen = [json.dumps(await inspected(name)) for name in names]
+    seen += [await podman(word, name) for word in ("logs", "diff") for name in names]
+    seen += [await podman(word, IMAGE) for word in ("inspect", "history")]
+    secrets = {*here.sts.secrets, here.kubelet.path.read_text(), authorization(here).split()[1]}
+    assert len(secrets) >= 6  # of two sessions each the key and the token, and two more
+    assert leaks("\n".join(seen), secrets) == []
