@@ -71,6 +71,7 @@ class Pod:
     """A pod that podman has made; its containers are started one by one."""
 
     published: Document
+    made: Document
     network: Network
     sts: Emulator
     kubelet: Kubelet
@@ -111,7 +112,8 @@ async def pod(home: Path) -> AsyncIterator[Pod]:
     async with AsyncExitStack() as stack:
         for volume in document["spec"]["volumes"]:
             stack.enter_context(_volume(home / volume["name"], volume))
-        (home / "pod.yaml").write_text(yaml.safe_dump(for_podman(document, home)))
+        made = for_podman(document, home)
+        (home / "pod.yaml").write_text(yaml.safe_dump(made))
         name = document["metadata"]["name"]
         stack.push_async_callback(podman, "pod", "rm", "--force", "--ignore", "--time", "0", name)
         await podman("play", "kube", "--start=false", "--network", "none", str(home / "pod.yaml"))
@@ -123,7 +125,7 @@ async def pod(home: Path) -> AsyncIterator[Pod]:
             sts = await stack.enter_async_context(emulator)
         kubelet = Kubelet(home / "projected-token", sts)
         kubelet.project()
-        yield Pod(published=document, network=network, sts=sts, kubelet=kubelet, folders=home)
+        yield Pod(published=document, made=made, network=network, sts=sts, kubelet=kubelet, folders=home)
 
 
 @contextmanager

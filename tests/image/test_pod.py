@@ -14,7 +14,7 @@ from tests.builders import ACCOUNT_B
 from tests.image.pod import ADDRESS, Pod, pod
 from tests.image.podman import MARKS, facts, inspected, log, memory, podman, process_id, says
 from tests.leaks import leaks
-from tests.process import CLIENT
+from tests.process import CLIENT, ROOT
 from tools.image import IMAGE
 
 pytestmark = [*MARKS, pytest.mark.asyncio(loop_scope="module")]  # one pod for all
@@ -56,7 +56,31 @@ async def test_it_has_no_privilege_and_no_writable_root(here: Pod) -> None:
 
 async def test_64_mib_are_enough(here: Pod) -> None:
     found = await memory(here.container("credential-sidecar"))
-    print(f"\nin the pod: {found}")
+    pid = await process_id(here.container("credential-sidecar"))
+    print(f"\nin the pod: {found}", Path(f"/proc/{pid}/smaps_rollup").read_text())
+    assert found.limit == 64 * MiB
+    assert found.kills == 0
+
+
+async def test_64_mib_are_enough_for_a_hundred_refreshes(here: Pod) -> None:
+    given = {
+        "PYTHONPATH": "/srv",
+        "SIDECAR_AUTHORIZATION": "none",
+        "SIDECAR_LISTEN": "127.0.0.1:9921",
+        "SIDECAR_STATUS_LISTEN": "127.0.0.1:9922",
+    }
+    sidecar = here.made["spec"]["containers"][0]
+    given |= {each["name"]: each["value"] for each in sidecar["env"] if each["name"] != "SIDECAR_STATE_DIR"}
+    token = sidecar["volumeMounts"][0]["mountPath"]
+    options = [f"--env={name}={value}" for name, value in given.items()]
+    options += [f"--volume={ROOT / 'bench'}:/srv/bench:ro", f"--volume={here.folders / 'projected-token'}:{token}:ro"]
+    options += ["--pod", here.made["metadata"]["name"], "--memory=64m", "--read-only", "--cap-drop=all", "--no-healthcheck"]
+    walks = ("--entrypoint", "python3", IMAGE, "-m", "bench.walks", "101")
+    await podman("run", "--detach", "--name", "walks", *options, *walks)
+    assert await says("walks") == "100"
+    found = await memory("walks")
+    pid = await process_id("walks")
+    print(f"\nafter a hundred refreshes: {found}", Path(f"/proc/{pid}/smaps_rollup").read_text())
     assert found.limit == 64 * MiB
     assert found.kills == 0
 
@@ -88,8 +112,10 @@ async def test_a_sidecar_that_is_killed_while_sts_is_away_serves_again_what_it_h
 
 async def test_nobody_who_inspects_the_pod_finds_a_secret(here: Pod) -> None:
     names = [here.container(each) for each in ("credential-sidecar", "app")]
-    seen = [json.dumps(await inspected(name)) for name in names]
-    seen += [await podman(word, name) for word in ("logs", "diff") for name in names]
+    found = [await inspected(name) for name in names]
+    seen = [json.dumps(found), *(Path(each["HostConfig"]["LogConfig"]["Path"]).read_text() for each in found)]
+    assert "HopSucceeded" in seen[1]
+    seen += [await podman("diff", name) for name in names]
     seen += [await podman(word, IMAGE) for word in ("inspect", "history")]
     secrets = {*here.sts.secrets, here.kubelet.path.read_text(), authorization(here).split()[1]}
     assert len(secrets) >= 6  # of two sessions each the key and the token, and two more
