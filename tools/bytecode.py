@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import py_compile
 import sys
 import sysconfig
 from collections.abc import Iterator
 from importlib.util import cache_from_source
 from pathlib import Path
-from py_compile import PycInvalidationMode, compile
 
 import sidecar
 
@@ -22,6 +22,7 @@ import sidecar
 _ABSENT = {"__main__", "demo", "emulator"}
 # What is imported when it is needed: a random token, a file read beside the loop, the name of an STS endpoint.
 _LATER = ("secrets", "concurrent.futures.thread", "encodings.idna")
+_MODE = py_compile.PycInvalidationMode.CHECKED_HASH
 
 
 def main(tree: str) -> None:
@@ -30,12 +31,7 @@ def main(tree: str) -> None:
     for name in (*ours, *_LATER):
         importlib.import_module(name)
     for source in _sources(sysconfig.get_path("stdlib")):
-        compile(
-            source,
-            cfile=tree + cache_from_source(source),
-            doraise=True,
-            invalidation_mode=PycInvalidationMode.CHECKED_HASH,
-        )
+        py_compile.compile(source, tree + cache_from_source(source), doraise=True, invalidation_mode=_MODE)
 
 
 def _sources(folder: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from tools import pip_configuration
 
@@ -23,8 +24,8 @@ HOME = ROOT / ".image"
 BUILD_IMAGE, BASE_IMAGE = "localhost/python-build", "localhost/python-base"
 IMAGE, WORKLOAD = "localhost/credential-sidecar", "localhost/stock-boto3"
 SBOM = HOME / "credential-sidecar.cdx.json"
-# Debian packages of the programs that are called here and in tests/image; catatonit holds a pod's namespaces open.
-TOOLS = {"buildah": "buildah", "catatonit": "catatonit", "debootstrap": "debootstrap", "podman": "podman", "runc": "runc"}
+# Debian's packages, and their programs; catatonit holds a pod's namespaces open.
+TOOLS = ("buildah", "catatonit", "debootstrap", "podman", "runc")
 
 _RELEASE = "bookworm"
 _PACKAGES = "ca-certificates,python3,python3-venv"
@@ -58,14 +59,14 @@ def environment() -> dict[str, str]:
 
 def run(*command: str, stdin: int | None = None) -> str:
     """The output of a program that must succeed; what it complains of is shown."""
-    done = subprocess.run(command, env=environment(), cwd=ROOT, stdin=stdin, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout.strip()
+    how: Any = {"env": environment(), "cwd": ROOT, "stdin": stdin, "stdout": subprocess.PIPE, "text": True}
+    return subprocess.run(command, check=True, **how).stdout.strip()
 
 
 def main() -> None:
     """Builds the image, the workload's and the SBOM, and says what ours weighs."""
-    if missing := [package for program, package in TOOLS.items() if shutil.which(program) is None]:
-        sys.exit(f"This wants {', '.join(missing)}: apt install {' '.join(missing)}")
+    if missing := " ".join(tool for tool in TOOLS if shutil.which(tool) is None):
+        sys.exit(f"This wants more of Debian's packages: apt install {missing}")
     if os.geteuid() != 0:
         sys.exit("Run it as root: debootstrap makes device files, and pods have a memory limit.")
     _configure()
@@ -105,8 +106,10 @@ def added() -> int:
 
 
 def _commit() -> dict[str, str]:
-    said = subprocess.run(["git", "log", "-1", "--format=%H %ct"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return dict(zip(("REVISION", "SOURCE_DATE_EPOCH"), said.stdout.split(), strict=False))
+    """The arguments that an archive without git goes without."""
+    names, command = ("REVISION", "SOURCE_DATE_EPOCH"), ["git", "log", "-1", "--format=%H %ct"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    return dict(zip(names, said.split(), strict=False))
 
 
 def _exists(image: str) -> bool:

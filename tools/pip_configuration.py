@@ -1,7 +1,7 @@
 """This machine's pip configuration, wherever it was said, as one file; and the paths that it and OpenSSL name.
 
-`python -m tools.pip_configuration FILE` writes the one and prints the others, for whoever runs pip in another root. Neither
-belongs into an image.
+`python -m tools.pip_configuration FILE` writes the one and prints the others, for whoever runs pip in another root.
+Neither belongs into an image.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ import yaml
 
 from sidecar.emulator import Emulator, Kubelet, guide_world
 from tests.image.network import Network
-from tests.image.podman import Sidecar, inspected, log, podman
-from tests.process import ROOT
+from tests.image.podman import HARD, inspected, log, podman
+from tests.process import ROOT, Sidecar
 from tests.wire import Response, ask, last
 from tools.image import IMAGE, WORKLOAD
 
@@ -93,6 +93,15 @@ class Pod:
             await running.served()
             assert (await self.probe("startupProbe")).status == 200
             yield running
+
+    async def beside(self, settings: Mapping[str, str], token: Path, *command: str) -> str:
+        """Runs a program in the pod's network with the sidecar's settings, but for `settings`, and a projected token."""
+        sidecar = self.made["spec"]["containers"][0]
+        given = {**{each["name"]: each["value"] for each in sidecar["env"]}, **settings}
+        options = [f"--env={name}={value}" for name, value in given.items() if value]
+        options += ["--pod", self.made["metadata"]["name"], f"--memory={LIMIT.removesuffix('i')}", *HARD]
+        options.append(f"--volume={token}:{sidecar['volumeMounts'][0]['mountPath']}:ro")
+        return await podman("run", *options, *command)
 
     async def probe(self, which: str) -> Response:
         """The sidecar's answer to one of its probes, asked at the pod's address as kubelet does."""

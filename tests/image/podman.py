@@ -21,6 +21,8 @@ MARKS: Final = [
     pytest.mark.timeout(300),  # a storage that works everywhere copies a whole root for each container
     pytest.mark.skipif(not image.is_built(), reason="no image: `make image` makes it, as root on Debian"),
 ]
+# As little as a pod may give a container; podman wants systemd for health checks.
+HARD: Final = ("--read-only", "--cap-drop=all", "--security-opt=no-new-privileges", "--no-healthcheck")
 _CGROUPS: Final = Path("/sys/fs/cgroup")
 
 

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from sidecar.emulator import Fault
-from tests.builders import ACCOUNT_B
+from sidecar.emulator import Emulator, Fault, Kubelet, guide_world
+from tests.builders import ACCOUNT_B, ROLE_A, ROLE_B, TOKEN_FILE
 from tests.image.pod import ADDRESS, Pod, pod
 from tests.image.podman import MARKS, facts, inspected, log, memory, podman, process_id, says
 from tests.leaks import leaks
 from tests.process import CLIENT, ROOT
+from tests.test_end_to_end import IDENTITY_B, PLACES, Place
 from tools.image import IMAGE
 
 pytestmark = [*MARKS, pytest.mark.asyncio(loop_scope="module")]  # one pod for all
 
-IDENTITY_B = f"arn:aws:sts::{ACCOUNT_B}:assumed-role/account-b-role/shop.orders-7d4b9c-xk2lp"
 KEY = "import boto3; print(boto3.Session().get_credentials().access_key)"
 MiB = 2**20
 
@@ -54,35 +56,57 @@ async def test_it_has_no_privilege_and_no_writable_root(here: Pod) -> None:
     assert "ro" in root.split(",")
 
 
-async def test_64_mib_are_enough(here: Pod) -> None:
-    found = await memory(here.container("credential-sidecar"))
-    pid = await process_id(here.container("credential-sidecar"))
-    print(f"\nin the pod: {found}", Path(f"/proc/{pid}/smaps_rollup").read_text())
+async def test_64_mib_are_enough_and_for_a_health_check_too(here: Pod) -> None:
+    name = here.container("credential-sidecar")
+    await _fits(name)
+    await podman("exec", name, "credential-sidecar", "probe", "/livez")
+    await _fits(name)
+
+
+async def _fits(name: str) -> None:
+    found, resident = await memory(name), Path(f"/proc/{await process_id(name)}/smaps_rollup").read_text()
+    said = [
+        f"{each} {kib} KiB" for each, kib in re.findall(r"^(Rss|Pss|Anonymous): +(\d+) kB$", resident, re.MULTILINE)
+    ]
+    print(f"\n{name}: cgroup {found.now // 1024} KiB, at most {found.peak // 1024} KiB; {', '.join(said)}")
     assert found.limit == 64 * MiB
     assert found.kills == 0
 
 
 async def test_64_mib_are_enough_for_a_hundred_refreshes(here: Pod) -> None:
-    given = {
+    settings = {
         "PYTHONPATH": "/srv",
         "SIDECAR_AUTHORIZATION": "none",
         "SIDECAR_LISTEN": "127.0.0.1:9921",
+        "SIDECAR_STATE_DIR": "",
         "SIDECAR_STATUS_LISTEN": "127.0.0.1:9922",
     }
-    sidecar = here.made["spec"]["containers"][0]
-    given |= {each["name"]: each["value"] for each in sidecar["env"] if each["name"] != "SIDECAR_STATE_DIR"}
-    token = sidecar["volumeMounts"][0]["mountPath"]
-    options = [f"--env={name}={value}" for name, value in given.items()]
-    options += [f"--volume={ROOT / 'bench'}:/srv/bench:ro", f"--volume={here.folders / 'projected-token'}:{token}:ro"]
-    options += ["--pod", here.made["metadata"]["name"], "--memory=64m", "--read-only", "--cap-drop=all", "--no-healthcheck"]
-    walks = ("--entrypoint", "python3", IMAGE, "-m", "bench.walks", "101")
-    await podman("run", "--detach", "--name", "walks", *options, *walks)
+    program = (f"--volume={ROOT / 'bench'}:/srv/bench:ro", "--entrypoint=python3", IMAGE, "-m", "bench.walks", "101")
+    await here.beside(settings, here.kubelet.directory, "--detach", "--name=walks", *program)
     assert await says("walks") == "100"
-    found = await memory("walks")
-    pid = await process_id("walks")
-    print(f"\nafter a hundred refreshes: {found}", Path(f"/proc/{pid}/smaps_rollup").read_text())
-    assert found.limit == 64 * MiB
-    assert found.kills == 0
+    await _fits("walks")
+
+
+@pytest.mark.parametrize("place", PLACES, ids=[place.host for place in PLACES])
+async def test_what_is_left_of_botocores_data_finds_every_sts(here: Pod, place: Place, tmp_path: Path) -> None:
+    universe = partial(guide_world, partition=place.partition)
+    # All of it inside: the proxy opens connections of its own.
+    with here.network.entered():
+        async with Emulator(universe, proxy=True) as sts:
+            Kubelet(tmp_path / "token", sts).project()
+            (tmp_path / "token" / "ca.pem").write_bytes(sts.ca_file.read_bytes())
+            settings = {
+                "AWS_REGION": place.region,
+                "AWS_ENDPOINT_URL_STS": "",
+                "AWS_ROLE_ARN": ROLE_A.replace(":aws:", f":{place.partition}:"),
+                "SIDECAR_TARGET_ROLE_ARN": ROLE_B.replace(":aws:", f":{place.partition}:"),
+                "HTTPS_PROXY": sts.proxy_url,
+                "AWS_CA_BUNDLE": f"{Path(TOKEN_FILE).parent}/ca.pem",
+                **({place.variable: "true"} if place.variable else {}),
+            }
+            out = await here.beside(settings, tmp_path / "token", "--rm", IMAGE, "once")
+            assert json.loads(out)["AccountId"] == ACCOUNT_B
+            assert [(call.host, call.region) for call in sts.calls] == [(place.host, place.region)] * 2
 
 
 async def test_probes_come_from_outside_and_credentials_stay_inside(here: Pod) -> None:
