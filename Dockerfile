@@ -1,15 +1,15 @@
-# credential-sidecar: locked packages in an environment of their own. What runs needs no shell, no pip and no writable root.
+# Locked packages in an environment of their own. What runs needs no shell, no pip and no writable root.
 #
 #     docker build --tag credential-sidecar:0.1.0 .
 #     docker buildx build --platform linux/amd64,linux/arm64 --tag credential-sidecar:0.1.0 .
 #     docker build --target sbom --output . .    # credential-sidecar.cdx.json, of what is installed
 #
-# Nothing here knows an architecture. BASE_IMAGE has to have BUILD_IMAGE's Python at the same path, and certificates.
+# Nothing here knows an architecture. BASE_IMAGE needs BUILD_IMAGE's Python at the same path, and nothing else.
+# For labels and bytes of a commit: --build-arg REVISION=… --build-arg SOURCE_DATE_EPOCH=…
 ARG BUILD_IMAGE=python:3.13-slim
 ARG BASE_IMAGE=python:3.13-slim
 
 FROM ${BUILD_IMAGE} AS build
-# Seconds since 1970, for whoever wants the same bytes again.
 ARG SOURCE_DATE_EPOCH
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ROOT_USER_ACTION=ignore
 ENV LOCKED="--quiet --require-hashes --only-binary :all: --requirement"

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from tools import pip_configuration
 
@@ -59,8 +58,9 @@ def environment() -> dict[str, str]:
 
 def run(*command: str, stdin: int | None = None) -> str:
     """The output of a program that must succeed; what it complains of is shown."""
-    how: Any = {"env": environment(), "cwd": ROOT, "stdin": stdin, "stdout": subprocess.PIPE, "text": True}
-    return subprocess.run(command, check=True, **how).stdout.strip()
+    pipe = subprocess.PIPE
+    done = subprocess.run(command, env=environment(), cwd=ROOT, stdin=stdin, stdout=pipe, text=True, check=True)
+    return done.stdout.strip()
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ class Pod:
             yield running
 
     async def beside(self, settings: Mapping[str, str], token: Path, *command: str) -> str:
-        """Runs a program in the pod's network with the sidecar's settings, but for `settings`, and a projected token."""
+        """Runs a program in the pod's network with the sidecar's settings, except `settings`, and another token."""
         sidecar = self.made["spec"]["containers"][0]
         given = {**{each["name"]: each["value"] for each in sidecar["env"]}, **settings}
         options = [f"--env={name}={value}" for name, value in given.items() if value]
