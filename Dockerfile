@@ -27,7 +27,8 @@ COPY pyproject.toml LICENSE ./
 COPY sidecar sidecar
 # By name, not by path: an installed package does not remember where it was built.
 RUN /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels . && \
-    /build/bin/pip --python /opt/credential-sidecar/bin/python3 install --quiet --no-index --no-deps /wheels/*.whl
+    PIP_FIND_LINKS=/wheels /build/bin/pip --python /opt/credential-sidecar/bin/python3 install --quiet --no-index --no-deps \
+        credential-sidecar
 COPY tools/bytecode.py tools/
 RUN PYTHONDONTWRITEBYTECODE=1 /opt/credential-sidecar/bin/python3 tools/bytecode.py /bytecode && \
     python3 -m compileall -q --invalidation-mode unchecked-hash /opt/credential-sidecar/lib

@@ -24,7 +24,7 @@ from tests.wire import Response, ask, last
 from tools.image import IMAGE, WORKLOAD
 
 # What is run: a page's first block of YAML, or a file that is nothing else.
-PUBLISHED: Final = ROOT / "README.md"
+PUBLISHED: Final = ROOT / "deploy" / "examples" / "pod.yaml"
 IMAGES: Final = {"credential-sidecar": IMAGE, "app": WORKLOAD}
 STS, ADDRESS, PORT = "192.0.2.1", "192.0.2.2", 8080  # TEST-NET-1: nowhere else
 LIMIT: Final = "64Mi"
