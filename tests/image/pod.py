@@ -6,9 +6,8 @@ The pod has a network of its own with two addresses and no way out: STS listens 
 from __future__ import annotations
 
 import copy
-import re
 import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,30 +15,41 @@ from typing import Any, Final
 
 import yaml
 
-from sidecar.emulator import Emulator, Kubelet, guide_world
+from sidecar.emulator import Emulator, Kubelet, World, guide_world
 from tests.image.network import Network
 from tests.image.podman import HARD, inspected, log, podman
 from tests.process import ROOT, Sidecar
 from tests.wire import Response, ask, last
 from tools.image import IMAGE, WORKLOAD
 
-# What is run: a page's first block of YAML, or a file that is nothing else.
-PUBLISHED: Final = ROOT / "deploy" / "examples" / "pod.yaml"
-IMAGES: Final = {"credential-sidecar": IMAGE, "app": WORKLOAD}
+EXAMPLES: Final = ROOT / "deploy" / "examples"
+SIDECAR: Final = "credential-sidecar"
 STS, ADDRESS, PORT = "192.0.2.1", "192.0.2.2", 8080  # TEST-NET-1: nowhere else
 LIMIT: Final = "64Mi"
 
 Document = dict[str, Any]
 
 
-def published() -> Document:
-    """The pod as a reader finds it."""
-    text = PUBLISHED.read_text("utf-8")
-    if PUBLISHED.suffix == ".md":
-        (text, *_) = re.findall(r"^```yaml\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    found = yaml.safe_load(text)
-    assert isinstance(found, dict)
-    return found
+def published(name: str = "pod") -> Document:
+    """The pod of an example as a reader finds it, or as the API server would make it from its template."""
+    (found,) = (each for each in _documents(name) if "containers" in _template(each).get("spec", {}))
+    metadata = {**_template(found).get("metadata", {}), "name": found["metadata"]["name"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": _template(found)["spec"]}
+
+
+def files(name: str) -> dict[str, dict[str, str]]:
+    """The files of an example's ConfigMaps."""
+    return {each["metadata"]["name"]: each["data"] for each in _documents(name) if each["kind"] == "ConfigMap"}
+
+
+def _documents(name: str) -> list[Document]:
+    return [*yaml.safe_load_all((EXAMPLES / f"{name}.yaml").read_text("utf-8"))]
+
+
+def _template(document: Document) -> Document:
+    """What holds the containers: a pod itself, or the innermost template."""
+    inner = document.get("spec", {}).get("jobTemplate") or document.get("spec", {}).get("template")
+    return _template(inner) if inner else document
 
 
 def for_podman(pod: Document, folders: Path) -> Document:
@@ -54,7 +64,7 @@ def for_podman(pod: Document, folders: Path) -> Document:
     native = [each for each in spec.pop("initContainers") if each.pop("restartPolicy", None) == "Always"]
     spec["containers"] = native + spec["containers"]
     for container in spec["containers"]:
-        container["image"] = IMAGES[container["name"]]
+        container["image"] = IMAGE if container["name"] == SIDECAR else WORKLOAD
         container["env"].append({"name": "AWS_ENDPOINT_URL_STS", "value": f"http://{STS}:{PORT}"})
         for key in ("startupProbe", "livenessProbe", "ports"):
             container.pop(key, None)
@@ -86,11 +96,12 @@ class Pod:
         await podman("start", self.container(name))
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[Sidecar]:
+    async def serving(self, *targets: str) -> AsyncIterator[Sidecar]:
         """The sidecar, started and with credentials: the moment in which kubelet starts the workload."""
-        await self.start("credential-sidecar")
-        async with log(self.container("credential-sidecar")) as running:
-            await running.served()
+        await self.start(SIDECAR)
+        async with log(self.container(SIDECAR)) as running:
+            for target in targets or ("default",):
+                await running.served(target)
             assert (await self.probe("startupProbe")).status == 200
             yield running
 
@@ -115,12 +126,14 @@ class Pod:
 
 
 @asynccontextmanager
-async def pod(home: Path) -> AsyncIterator[Pod]:
-    """The published pod, made and not yet started, with its STS and its projected token."""
-    document = published()
+async def pod(home: Path, example: str = "pod", universe: Callable[[str], World] = guide_world) -> AsyncIterator[Pod]:
+    """The pod of an example, made and not yet started, with its STS and its projected token."""
+    document = published(example)
     async with AsyncExitStack() as stack:
         for volume in document["spec"]["volumes"]:
             stack.enter_context(_volume(home / volume["name"], volume))
+            for name, text in files(example).get(volume.get("configMap", {}).get("name"), {}).items():
+                (home / volume["name"] / name).write_text(text)
         made = for_podman(document, home)
         (home / "pod.yaml").write_text(yaml.safe_dump(made))
         name = document["metadata"]["name"]
@@ -129,7 +142,7 @@ async def pod(home: Path) -> AsyncIterator[Pod]:
         network = Network(await _infrastructure(name))
         for address in (STS, ADDRESS):
             network.add(address)
-        emulator = Emulator(guide_world, host=STS, port=PORT)
+        emulator = Emulator(universe, host=STS, port=PORT)
         with network.entered():
             sts = await stack.enter_async_context(emulator)
         kubelet = Kubelet(home / "projected-token", sts)

@@ -7,9 +7,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sidecar import __version__
-from tests.image.pod import IMAGES, LIMIT, PORT, STS, for_podman, published
+from tests.image.pod import LIMIT, PORT, SIDECAR, STS, for_podman, published
 from tests.process import ROOT
+from tools.image import IMAGE, WORKLOAD
 
 TEXT = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 # What podman cannot read, and the tests do instead.
@@ -51,8 +54,11 @@ def test_the_context_is_what_is_copied_and_nothing_else() -> None:
     assert [pattern for pattern in kept if not any(fnmatch(name, pattern) for name in copied)] == []
 
 
-def test_the_pod_has_other_images_another_sts_and_less_memory_and_is_else_the_published_one(tmp_path: Path) -> None:
-    before, after = published(), for_podman(published(), tmp_path)
+@pytest.mark.parametrize("example", ["pod", "job", "direct", "two-targets"])
+def test_a_pod_has_other_images_another_sts_and_less_memory_and_is_else_the_published_one(
+    example: str, tmp_path: Path
+) -> None:
+    before, after = published(example), for_podman(published(example), tmp_path)
     (sidecar,) = before["spec"]["initContainers"]
     assert sidecar["restartPolicy"] == "Always"
     containers = [sidecar, *before["spec"]["containers"]]
@@ -68,7 +74,7 @@ def test_the_pod_has_other_images_another_sts_and_less_memory_and_is_else_the_pu
 
 def _undone(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """The container with its image, its STS and its memory as they were."""
-    assert after["image"] == IMAGES[after["name"]]
+    assert after["image"] == (IMAGE if after["name"] == SIDECAR else WORKLOAD)
     assert after["env"][-1] == {"name": "AWS_ENDPOINT_URL_STS", "value": f"http://{STS}:{PORT}"}
     undone = {**after, "image": before["image"], "env": after["env"][:-1]}
     if "resources" in before:
