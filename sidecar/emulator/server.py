@@ -175,14 +175,7 @@ class Emulator:
         return web.json_response(self.oidc.key_set(), headers=self._date())
 
     async def _sts(self, request: web.Request) -> web.StreamResponse:
-        http = HttpRequest(
-            method=request.method,
-            path=request.rel_url.raw_path,
-            query=request.rel_url.raw_query_string,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.read(),
-        )
-        return await self._deliver(request, self._judge(http, request.host))
+        return await self._deliver(request, self._judge(await received(request), request.host))
 
     def _judge(self, http: HttpRequest, host: str) -> _Reply:
         parameters = wire.parameters(http.query, http.body)
@@ -294,6 +287,17 @@ class _Reply:
 
 
 _INSTEAD: Final = frozenset({Kind.ERROR, Kind.HTTP, Kind.HANG, Kind.RESET, Kind.GARBAGE, Kind.EMPTY})
+
+
+async def received(request: web.Request) -> HttpRequest:
+    """A whole request as it came in."""
+    return HttpRequest(
+        method=request.method,
+        path=request.rel_url.raw_path,
+        query=request.rel_url.raw_query_string,
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=await request.read(),
+    )
 
 
 def _instead(fault: Fault, request_id: str) -> _Reply:

@@ -23,6 +23,7 @@ from aiohttp import web
 
 from sidecar.emulator import Emulator
 from sidecar.emulator.refusals import Refusal
+from sidecar.emulator.server import received
 from sidecar.emulator.signature import HttpRequest, Signature
 from tests.builders import REGION, ROLE_B
 
@@ -111,13 +112,7 @@ class Bucket:
         await self._stack.aclose()
 
     async def _answer(self, request: web.Request) -> web.Response:
-        http = HttpRequest(
-            method=request.method,
-            path=request.rel_url.raw_path,
-            query=request.rel_url.raw_query_string,
-            headers={name.lower(): value for name, value in request.headers.items()},
-            body=await request.read(),
-        )
+        http = await received(request)
         signature, code = None, None
         try:
             signature = _read(http)
