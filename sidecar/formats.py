@@ -3,7 +3,7 @@
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 
 from sidecar.model import Session
 
@@ -30,6 +30,11 @@ _KEYS = (
 )
 
 
+def utc(instant: datetime) -> str:
+    """R12: the one form that every client reads, whole seconds of UTC and a literal Z; `instant` is aware."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def document(session: Session) -> Document:
     """The five fields of the container-credentials document, in whole seconds of UTC; secrets among them."""
     held = session.credentials
@@ -37,7 +42,7 @@ def document(session: Session) -> Document:
         "AccessKeyId": held.access_key_id,
         "SecretAccessKey": held.secret_access_key.reveal(),
         "Token": held.session_token.reveal(),
-        "Expiration": held.expiration.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "Expiration": utc(held.expiration),
         "AccountId": session.identity.account,
     }
 

@@ -21,7 +21,7 @@ from math import ceil
 
 from sidecar.board import Board, Meter
 from sidecar.contract import Answer, Refusal, Request, compact, entry, path, stranger
-from sidecar.formats import instance
+from sidecar.formats import instance, utc
 from sidecar.ledger import Ledger
 from sidecar.model import MetadataTokens, Secret, Target
 
@@ -64,7 +64,7 @@ class Imds:
     def publish(self, ledger: Ledger) -> None:
         """From now on serve what `ledger` holds."""
         age = self.board.clock() - max(ledger.of(self._target.hop).schedule.refreshed, 0.0)
-        updated = datetime.fromtimestamp(self._wall() - age, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        updated = utc(datetime.fromtimestamp(self._wall() - age, UTC))
         self.board.publish({self._document: entry(ledger, self._target, partial(instance, updated=updated))})
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:

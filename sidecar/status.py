@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from sidecar.contract import Answer, Refusal, Request, compact, error, path
+from sidecar.formats import utc
 from sidecar.ledger import Picture, Trouble, trouble
 from sidecar.model import Hop, Target
 
@@ -90,4 +91,4 @@ def _hop(seen: Picture, hop: Hop) -> dict[str, object]:
 
 
 def _iso(unix: float | None) -> str | None:
-    return None if unix is None else datetime.fromtimestamp(unix, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return None if unix is None else utc(datetime.fromtimestamp(unix, UTC))

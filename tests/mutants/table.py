@@ -299,8 +299,8 @@ DEFECTS = (
     Mutant(
         name="D15 an expiration as it came",
         file="sidecar/formats.py",
-        old='held.expiration.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")',
-        new="held.expiration.isoformat()",
+        old='instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")',
+        new="instant.isoformat()",
         test="tests/test_peers.py::test_d15_an_expiration_is_served_in_whole_seconds_of_utc",
     ),
     Mutant(
@@ -535,8 +535,8 @@ RULES = (
     Mutant(
         name="R12 local time called UTC",
         file=_FORMATS,
-        old="held.expiration.astimezone(UTC).strftime(",
-        new="held.expiration.strftime(",
+        old="instant.astimezone(UTC).strftime(",
+        new="instant.strftime(",
         test="tests/test_contract.py::test_r12_no_expiration_is_told_later_than_it_is_or_a_second_earlier",
     ),
     Mutant(
