@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 
 from sidecar import files
-from sidecar.errors import ConfigError, Problem
+from sidecar.errors import ConfigError
 from sidecar.model import Secret
 
 # Safe in a header, a URL and a shell; 16 of them are 96 bits.
@@ -51,7 +51,7 @@ def _provided(folder: str, given: Secret | None, random_token: Callable[[], str]
         remedy = _UNWRITABLE.format(uid=os.geteuid())
         wrong, remedy = files.obstacle(error) or (wrong, remedy)
     value = os.path.join(folder, _FILE)
-    raise ConfigError([Problem(setting=SETTING, value=value, source=source, wrong=wrong, remedy=remedy)])
+    raise ConfigError.of(SETTING, value, source, wrong, remedy)
 
 
 def _held_or_written(folder: int, given: Secret | None, random_token: Callable[[], str]) -> Secret:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from sidecar import __version__, config
-from sidecar.errors import ConfigError, Problem, SidecarError
+from sidecar.errors import ConfigError, SidecarError
 from sidecar.formats import FORMS, document
 from sidecar.model import Outside
 from sidecar.settings import ANY_HOST, SETTINGS, pick
@@ -125,10 +125,10 @@ def _exec(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     The exit code is the program's: 128 and the number of the signal that ended it, 127 where it is not found, 126 where
     it cannot be executed. What outlives the credentials of its environment has to be started again with newer ones."""
     if not args.command[0]:
-        raise _misused("CMD", "", "the program has no name", "Is a variable empty?")
+        raise ConfigError.of("CMD", "", "command line", "the program has no name", "Is a variable empty?")
     if args.grace is not None and not args.restart_before_expiration:
-        wrong = "nothing is ended without --restart-before-expiration"
-        raise _misused("--grace", f"{args.grace:g}", wrong, "Add that flag, or leave this one out.")
+        wrong, remedy = "nothing is ended without --restart-before-expiration", "Add that flag, or leave this one out."
+        raise ConfigError.of("--grace", f"{args.grace:g}", "command line", wrong, remedy)
     asking = config.resolve_client(flags, os.environ, args.target)
     from sidecar import client, workload
 
@@ -143,10 +143,6 @@ def _exec(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
         wall=time.time,
         say=lambda sentence: _complain((sentence,)),
     )
-
-
-def _misused(argument: str, value: str, wrong: str, remedy: str) -> ConfigError:
-    return ConfigError([Problem(setting=argument, value=value, source="command line", wrong=wrong, remedy=remedy)])
 
 
 def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:

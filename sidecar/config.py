@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar import bypass
-from sidecar.errors import ConfigError, Problem
+from sidecar.errors import ConfigError
 from sidecar.model import MetadataTokens, Secret, Target
 from sidecar.settings import DIRECT, SETTINGS, TARGET_NAME, Address, Authorization
 from sidecar.values import PREFIX, Chains, Origin, Values, unknown
@@ -148,7 +148,7 @@ def read(flags: Texts, environ: Texts, *names: str) -> tuple[Any, ...]:
 
 def _no_target(name: str | None, remedy: str) -> ConfigError:
     source, wrong = "flag --target", "no such target"
-    return ConfigError([Problem(setting="--target", value=name, source=source, wrong=wrong, remedy=remedy)])
+    return ConfigError.of("--target", name, source, wrong, remedy)
 
 
 def _by_profiles(values: Values, environ: Texts) -> Chains:

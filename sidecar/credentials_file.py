@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sidecar import files
-from sidecar.errors import ConfigError, Problem
+from sidecar.errors import ConfigError
 from sidecar.events import CredentialsFileFailed, CredentialsFileWritten, Observe
 from sidecar.formats import document, section
 from sidecar.ledger import Ledger
@@ -55,7 +55,7 @@ class CredentialsFile:
             raise self._problem(str(error), "Name another path, or remove the file.") from None
         except OSError as error:
             wrong, remedy = f"it cannot be written: {_reason(error)}", _UNWRITABLE.format(uid=os.geteuid())
-            if isinstance(error, PermissionError) and self._place.owner != (-1, -1):
+            if isinstance(error, PermissionError) and self._place.owner != files.OURS:
                 remedy = f"{remedy} {_UNOWNABLE.format(setting=SETTING)}"
             raise self._problem(*(files.obstacle(error) or (wrong, remedy))) from None
         self._ledger = ledger
@@ -111,8 +111,7 @@ class CredentialsFile:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _problem(self, wrong: str, remedy: str) -> ConfigError:
-        where = {"setting": SETTING, "value": self._place.path, "source": self._place.source}
-        return ConfigError([Problem(**where, wrong=wrong, remedy=remedy)])
+        return ConfigError.of(SETTING, self._place.path, self._place.source, wrong, remedy)
 
 
 def _is_ours(folder: int, name: str) -> bool:

@@ -18,7 +18,7 @@ from math import inf
 from socket import socket
 from typing import Any
 
-from sidecar import __version__, authorization, log
+from sidecar import __version__, authorization, files, log
 from sidecar.config import Address, Authorization, Config
 from sidecar.credentials_file import CredentialsFile, Place
 from sidecar.endpoint import Endpoint
@@ -81,9 +81,10 @@ async def run(config: Config, outside: Outside) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Face:
-    """What listens: its name, the setting that says where, how it binds, and what answers how many connections."""
+    """What listens: its name, where and by which setting, how it binds, and what answers how many connections."""
 
     name: str
+    listen: Address
     setting: str
     bind: Callable[..., list[socket]]
     handle: Handler
@@ -198,7 +199,7 @@ class Daemon:
         config = self._config
         if config.credentials_file is None:
             return None
-        mode, owner = config.credentials_file_mode, config.credentials_file_owner or (-1, -1)
+        mode, owner = config.credentials_file_mode, config.credentials_file_owner or files.OURS
         source = config.origins["SIDECAR_CREDENTIALS_FILE"].source
         place = Place(path=config.credentials_file, mode=mode, owner=owner, source=source)
         file = CredentialsFile(place, config.targets, self._outside.clock, self._observe)
@@ -207,19 +208,18 @@ class Daemon:
 
     def _faces(self) -> Iterator[_Face]:
         """What listens, in the order in which it opens; the status last: whoever finds it open finds the rest."""
-        most, refused = CREDENTIAL_CONNECTIONS, self.metrics.refused
-        yield _Face("credentials", "SIDECAR_LISTEN", bind_loopback, self._endpoint.handle, most, refused)
-        if self._imds:
-            yield _Face("imds", "SIDECAR_IMDS_LISTEN", bind_loopback, self._imds.handle, most, refused)
-        yield _Face(
-            "status", "SIDECAR_STATUS_LISTEN", bind_any, self._status.handle, STATUS_CONNECTIONS, lambda _: None
-        )
+        config, most, refused = self._config, CREDENTIAL_CONNECTIONS, self.metrics.refused
+        yield _Face("credentials", config.listen, "SIDECAR_LISTEN", bind_loopback, self._endpoint.handle, most, refused)
+        if self._imds and config.imds_listen:
+            where = config.imds_listen
+            yield _Face("imds", where, "SIDECAR_IMDS_LISTEN", bind_loopback, self._imds.handle, most, refused)
+        few, where = STATUS_CONNECTIONS, config.status_listen
+        yield _Face("status", where, "SIDECAR_STATUS_LISTEN", bind_any, self._status.handle, few, lambda _: None)
 
     def _bound(self, face: _Face, stack: ExitStack) -> list[socket]:
         """The sockets of `face`, which `stack` closes where another's cannot be had."""
-        address: Address = getattr(self._config, face.setting.removeprefix("SIDECAR_").lower())
         source = self._config.origins[face.setting].source
-        sockets = face.bind(address.host, address.port, setting=face.setting, source=source)
+        sockets = face.bind(face.listen.host, face.listen.port, setting=face.setting, source=source)
         for sock in sockets:
             stack.callback(sock.close)
         return sockets

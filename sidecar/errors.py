@@ -18,6 +18,7 @@ message: what AWS wrote may name resources, and it is found in CloudTrail by the
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from sidecar.model import Kind
 
@@ -47,6 +48,11 @@ class ConfigError(SidecarError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
         self.problems = tuple(problems)
+
+    @classmethod
+    def of(cls, setting: str, value: str | None, source: str, wrong: str, remedy: str) -> Self:
+        """The error of one problem."""
+        return cls([Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)])
 
 
 class WalkError(SidecarError):

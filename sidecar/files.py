@@ -12,6 +12,10 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _OLD = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
+# An owner, uid and gid: as chown has it, the one that a new file has by itself.
+OURS = (-1, -1)
+
+
 class Foreign(ValueError):
     """What is there is not ours to use or to replace; the text says why and quotes nothing of it."""
 
@@ -58,7 +62,7 @@ def read(folder: int, name: str, most: int) -> bytes | None:
         return file.read(most)
 
 
-def write(folder: int, name: str, data: bytes, mode: int, owner: tuple[int, int] = (-1, -1)) -> None:
+def write(folder: int, name: str, data: bytes, mode: int, owner: tuple[int, int] = OURS) -> None:
     """Puts `data` at `name`, whole and on disk, with `mode` whatever the umask; `owner`: uid and gid, -1 for ours."""
     temporary = f".{name}.new"
     with suppress(FileNotFoundError):  # what a killed predecessor left

@@ -8,7 +8,7 @@ import os
 import socket
 from ipaddress import ip_address
 
-from sidecar.errors import ConfigError, Problem
+from sidecar.errors import ConfigError
 
 # What the kernel says where a family is not there: compiled out, switched off, or without an address.
 _MISSING = frozenset({errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.EADDRNOTAVAIL})
@@ -25,7 +25,7 @@ def bind_loopback(host: str, port: int, *, setting: str, source: str) -> list[so
     if ip_address(host).is_loopback:
         return bind_any(host, port, setting=setting, source=source)
     remedy = "Use 127.0.0.1 or ::1: the containers of a pod share it."
-    raise _error(shown(host, port), setting, source, "credentials are served on loopback only", remedy)
+    raise ConfigError.of(setting, shown(host, port), source, "credentials are served on loopback only", remedy)
 
 
 def bind_any(host: str, port: int, *, setting: str, source: str) -> list[socket.socket]:
@@ -45,7 +45,7 @@ def bind_any(host: str, port: int, *, setting: str, source: str) -> list[socket.
                 sock.close()
             wrong = f"cannot listen there: {os.strerror(error.errno or 0).lower()}"
             remedy = _REMEDIES.get(error.errno or 0, "Choose another address or port.")
-            raise _error(shown(host, port), setting, source, wrong, remedy) from None
+            raise ConfigError.of(setting, shown(host, port), source, wrong, remedy) from None
     return sockets
 
 
@@ -62,7 +62,3 @@ def _bound(address: str, port: int) -> socket.socket:
 def shown(host: str, port: int) -> str:
     """An address as people write it."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _error(value: str, setting: str, source: str, wrong: str, remedy: str) -> ConfigError:
-    return ConfigError([Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)])

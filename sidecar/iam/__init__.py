@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sidecar.config import Config
-from sidecar.errors import ConfigError, Problem
+from sidecar.errors import ConfigError
 from sidecar.iam import cloudformation, plain, shell, terraform
 from sidecar.iam.bearer import Said, read
 from sidecar.iam.documents import Account, Bearer, accounts
@@ -44,7 +44,7 @@ def describe(
     mine = [each for each in found if account in (None, each.id)]
     if not mine:
         remedy = f"The chain is in {', '.join(each.id for each in found)}."
-        raise _wrong("--account", account, "flag --account", "no role of the chain is in this account", remedy)
+        raise ConfigError.of("--account", account, "flag --account", "no role of the chain is in this account", remedy)
     return FORMATS[form](mine), tuple(dict.fromkeys([*_of_bearers(bearers), *_of_sessions(targets)]))
 
 
@@ -52,7 +52,7 @@ def _check_roles(targets: Sequence[Target]) -> None:
     for hop in _hops(targets):
         if _SPECIAL.search(hop.role.path):
             wrong, remedy = "a policy would read its path as a pattern", "Give the role a path without * ? $."
-            raise _wrong("role", hop.role.arn, f"hop {hop.position}", wrong, remedy)
+            raise ConfigError.of("role", hop.role.arn, f"hop {hop.position}", wrong, remedy)
 
 
 def _of_bearers(bearers: Mapping[str, Bearer]) -> Iterator[str]:
@@ -70,7 +70,3 @@ def _of_sessions(targets: Sequence[Target]) -> Iterator[str]:
 
 def _hops(targets: Sequence[Target]) -> Iterator[Hop]:
     return (hop for target in targets for hop in target.hop.chain)
-
-
-def _wrong(setting: str, value: str | None, source: str, wrong: str, remedy: str) -> ConfigError:
-    return ConfigError([Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)])
