@@ -120,12 +120,12 @@ CLIENTS = tests/clients/programs/python
 lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python $(LOCKED) requirements/lock.txt
-	$(COMPILE) $(ARGS) --extra demo --extra test --extra lint --extra deploy --output-file requirements/deploy.txt pyproject.toml
+	$(COMPILE) $(ARGS) --extra demo --extra kube --extra test --extra lint --extra deploy --output-file requirements/deploy.txt pyproject.toml
 	@for name in runtime demo test lint; do cp requirements/deploy.txt requirements/$$name.txt; done
 	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --extra demo --output-file requirements/demo.txt pyproject.toml
-	$(COMPILE) --extra demo --extra test --output-file requirements/test.txt pyproject.toml
-	$(COMPILE) --extra demo --extra test --extra lint --output-file requirements/lint.txt pyproject.toml
+	$(COMPILE) --extra demo --extra kube --extra test --output-file requirements/test.txt pyproject.toml
+	$(COMPILE) --extra demo --extra kube --extra test --extra lint --output-file requirements/lint.txt pyproject.toml
 	$(COMPILE) $(ARGS) --all-build-deps --only-build-deps --output-file requirements/build.txt pyproject.toml
 	@for name in lock sbom; do $(COMPILE) $(ARGS) --output-file requirements/$$name.txt requirements/$$name.in || exit 1; done
 	@for name in $(CLIENTS)/modern $(CLIENTS)/old; do $(COMPILE) $(ARGS) --output-file $$name.txt $$name.in || exit 1; done

@@ -30,7 +30,7 @@ LAYERS = {
 PURE = LAYERS["nouns"] | LAYERS["decisions"]
 CLOSED = LAYERS["edges"]
 # Beside the daemon: never imported by it, and by the command line only when they are asked for.
-FEATURES = {"demo", "emulator", "iam"}
+FEATURES = {"demo", "emulator", "iam", "kube"}
 
 # What may know each library; the emulator is a program of its own.
 OWNERS = {
@@ -39,7 +39,8 @@ OWNERS = {
     "boto3": {"demo"},
     "botocore": {"sts", "profiles"},  # profiles: AWS's own reading of its configuration file
     "jwt": {"tokens"},
-    "prometheus_client": {"metrics"},
+    "prometheus_client": {"kube", "metrics"},
+    "ruamel": {"kube"},
 }
 # A list of what is pure, so that whatever is not on it is noticed.
 PURE_LIBRARY = {
@@ -150,7 +151,7 @@ def test_the_core_neither_opens_nor_prints() -> None:
         ("sidecar.contract", "def f():\n    import os", "pure"),
         ("sidecar.endpoint", "from sidecar import sts", "a neighbour"),
         ("sidecar.refresher", "import botocore.session", "only profiles, sts may"),
-        ("sidecar.log", "from prometheus_client import Counter", "only metrics may"),
+        ("sidecar.log", "from prometheus_client import Counter", "only kube, metrics may"),
         ("sidecar.state", "from aiohttp import web", "only http, sts may"),
         ("sidecar.probe", "import json", "a probe"),
         ("sidecar.daemon", "from sidecar.emulator import Emulator", "a feature"),
