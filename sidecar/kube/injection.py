@@ -1,0 +1,259 @@
+"""The one patch function: what a pod lacks, as the fewest operations of RFC 6902, or why it cannot be injected.
+
+What is there is never replaced: only `NO_PROXY` and the EKS webhook's list grow, and the sidecar moves to its place. A
+pod that has everything is left as it is, whoever gave it: so injection is idempotent, also over what the API server and
+other webhooks have added in between, and over another version of the injector.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar import __version__
+from sidecar.errors import ConfigError, Problem
+from sidecar.kube import conflicts, sidecars
+from sidecar.kube.annotations import INJECT, PREFIX, Asked, ask
+from sidecar.kube.conflicts import PROXIES, PROXY_VARIABLES, SKIP, SPARED
+from sidecar.kube.pods import Container, Object, Pod, items, read
+from sidecar.kube.sidecars import NAME, NOT_PROXIED, OUR_TOKEN, REGIONS
+
+IMAGE = f"{NAME}:{__version__}"
+
+Operation = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injector:
+    """What an injector was told for all pods: the sidecar's image, and annotations by their bare names for pods that do
+    not have them. `random_token` makes an authorization token.
+    """
+
+    image: str
+    defaults: Mapping[str, str]
+    random_token: Callable[[], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Injection:
+    """What has to be done to a pod, in order; nothing where it has everything. `changes` say it in words."""
+
+    operations: tuple[Operation, ...] = ()
+    warnings: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
+
+
+def is_wanted(labels: Object) -> bool:
+    """Whether the label, if there is one, opts in; ConfigError where it says neither."""
+    said = labels.get(INJECT, "true")
+    if said not in ("true", "false"):
+        remedy = f'Write {INJECT}: "true", or "false" to leave the pod alone.'
+        raise ConfigError.of(INJECT, str(said), "the pod's label", "neither true nor false", remedy)
+    return bool(said == "true")
+
+
+def inject(body: Any, injector: Injector) -> Injection:
+    """What `body`, a pod as JSON, lacks. It is not changed.
+
+    Raises:
+        ConfigError: it is no pod, asks for what cannot be, or has what injection would have to overrule.
+    """
+    pod = read(body)
+    if not is_wanted(pod.labels):
+        return Injection()
+    if "kubernetes.io/config.mirror" in pod.annotations:
+        return Injection(warnings=("a static pod has no service account, and so no token: it is left alone",))
+    problems = [*conflicts.of_pod(pod)]
+    try:
+        asked = ask(pod.annotations, injector.defaults)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    plan = _Plan(pod, asked, injector)
+    if problems := [*problems, *dict.fromkeys(plan.problems())]:
+        raise ConfigError(problems)
+    return plan.injection()
+
+
+class _Plan:
+    """One injection in the making: operations and what they do in words."""
+
+    def __init__(self, pod: Pod, asked: Asked, injector: Injector) -> None:
+        self._pod, self._asked = pod, asked
+        self._sidecar = next((each for each in pod.init if each.name == NAME), None)
+        self._others = [each for each in pod.init if each is not self._sidecar]
+        proxies = [at for at, each in enumerate(self._others) if each.name in PROXIES and each.is_native]
+        # The first, or after a mesh's proxy that is a native sidecar: without that nobody is reached.
+        self._place = proxies[-1] + 1 if proxies else 0
+        self._token = self._authorization(injector) if asked.token_variable else None
+        self._container = sidecars.container(asked, injector.image, self._token)
+        self._targets = {each.name: target for each, target in self._chosen()}
+        self._askers = [each for each in pod.containers if each.name in self._targets]
+        self._operations: list[Operation] = []
+        self._changes: list[str] = []
+
+    def injection(self) -> Injection:
+        """All of it: what the sidecar needs comes before who asks it."""
+        self._add_skips()
+        self._add_sidecar()
+        self._add_volumes()
+        for each in self._askers:
+            self._give(each)
+        warnings = conflicts.warnings(self._pod, self._askers, is_token_variable=self._asked.token_variable)
+        return Injection(
+            operations=tuple(self._operations), warnings=tuple(warnings), changes=tuple(dict.fromkeys(self._changes))
+        )
+
+    # Who, and what is in the way
+
+    def _authorization(self, injector: Injector) -> str:
+        """The token that is in the pod already, else a new one."""
+        said = self._sidecar.env.get(OUR_TOKEN, {}).get("value") if self._sidecar else None
+        return said if isinstance(said, str) else injector.random_token()
+
+    def _chosen(self) -> Iterator[tuple[Container, str]]:
+        first, named = self._asked.targets[0], self._asked.containers
+        for each in self._pod.containers:
+            if each.name != NAME and (each.name in named if named is not None else each.name not in conflicts.MESHES):
+                yield each, (named or {}).get(each.name) or first
+
+    def _wanted(self, each: Container) -> Mapping[str, str]:
+        return dict(sidecars.given(self._asked, self._targets[each.name], self._token))
+
+    def problems(self) -> Iterator[Problem]:
+        """What is in the way of it."""
+        yield from conflicts.of_ports(self._pod, self._asked)
+        names = [each.name for each in self._pod.containers]
+        for name in (self._asked.containers or {}).keys() - {*names}:
+            remedy = f"The pod has {', '.join(each for each in names if each != NAME)}."
+            yield _unfit(f"{PREFIX}containers", name, "the pod's annotation", "no such container", remedy)
+        for each in self._askers:
+            yield from conflicts.of_container(each, self._wanted(each))
+            yield from _occupied(each, [sidecars.mount(self._asked, self._targets[each.name])])
+        if self._sidecar:
+            yield from _other_settings(self._sidecar, sidecars.environment(self._asked, self._token))
+            yield from _occupied(self._sidecar, sidecars.mounts(self._asked))
+        yield from self._taken()
+
+    def _taken(self) -> Iterator[Problem]:
+        """Volumes of our names that are something else."""
+        theirs = {each["name"]: each for each in items(self._pod.spec, "volumes")}
+        for ours in sidecars.volumes(self._asked):
+            (kind,) = ours.keys() - {"name"}
+            if ours["name"] in theirs and kind not in theirs[ours["name"]]:
+                yield _unfit("spec.volumes", ours["name"], "the pod", f"it is no {kind}", "Rename that volume.")
+
+    # What is added
+
+    def _add_skips(self) -> None:
+        """The EKS webhook is to leave alone who asks us, and the sidecar."""
+        said = self._pod.annotations.get(SKIP)
+        old = [name for part in str(said or "").split(",") if (name := part.strip())]
+        new = [name for name in (NAME, *(each.name for each in self._askers)) if name not in old]
+        if not new:
+            return
+        self._changes.append(f"annotation {SKIP} names {', '.join(new)}")
+        text = ",".join((*old, *new))
+        if self._pod.annotations:
+            op = "add" if said is None else "replace"
+            self._operations.append({"op": op, "path": f"/metadata/annotations/{_escaped(SKIP)}", "value": text})
+        elif self._pod.metadata:
+            self._operations.append({"op": "add", "path": "/metadata/annotations", "value": {SKIP: text}})
+        else:
+            self._operations.append({"op": "add", "path": "/metadata", "value": {"annotations": {SKIP: text}}})
+
+    def _add_sidecar(self) -> None:
+        place = self._place
+        where = f"after {self._others[place - 1].name}" if place else "as the first"
+        if self._sidecar is None:
+            self._insert("/spec/initContainers", self._pod.spec, place, [self._container])
+            self._changes.append(f"init container {NAME} added {where}")
+            return
+        pointer = f"/spec/initContainers/{place}"
+        if self._sidecar.pointer != pointer:
+            self._operations.append({"op": "move", "from": self._sidecar.pointer, "path": pointer})
+            self._changes.append(f"init container {NAME} moved {where}")
+        self._add_variables(self._sidecar.body, pointer, self._container["env"])
+        self._add_mounts(self._sidecar.body, pointer, self._container["volumeMounts"])
+
+    def _add_volumes(self) -> None:
+        there = {each["name"] for each in items(self._pod.spec, "volumes")}
+        new = [each for each in sidecars.volumes(self._asked) if each["name"] not in there]
+        self._insert("/spec/volumes", self._pod.spec, None, new)
+        if new:
+            self._changes.append(f"volumes {', '.join(each['name'] for each in new)} added")
+
+    def _give(self, each: Container) -> None:
+        before, target = len(self._operations), self._targets[each.name]
+        pointer, env = self._pointer(each), each.env
+        wanted = dict(self._wanted(each))
+        if env.keys() & {*PROXY_VARIABLES}:
+            wanted |= dict.fromkeys(SPARED, NOT_PROXIED)
+            self._spare(each, pointer)
+        region = self._asked.settings.get("AWS_REGION")
+        wanted |= dict.fromkeys(REGIONS, region) if region else {}
+        self._add_variables(each.body, pointer, [sidecars.variable(name, text) for name, text in wanted.items()])
+        self._add_mounts(each.body, pointer, [sidecars.mount(self._asked, target)])
+        if len(self._operations) > before:
+            self._changes.append(f"container {each.name} asks for target {target}")
+
+    def _pointer(self, each: Container) -> str:
+        """Where a container stands once the sidecar has its place."""
+        if not each.is_init:
+            return each.pointer
+        at = self._others.index(each)
+        return f"/spec/initContainers/{at + (at >= self._place)}"
+
+    def _spare(self, each: Container, pointer: str) -> None:
+        """A list of what is not proxied that is there already grows."""
+        for at, said in enumerate(items(each.body, "env")):
+            text = said.get("value") or ""
+            parts = {part.strip() for part in text.split(",")} if isinstance(text, str) else {"*"}
+            if said["name"] in SPARED and "valueFrom" not in said and not parts & {"*", "127.0.0.1"}:
+                longer = f"{text},127.0.0.1" if text else NOT_PROXIED
+                self._operations.append({"op": "add", "path": f"{pointer}/env/{at}/value", "value": longer})
+
+    def _add_variables(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
+        there = {each["name"] for each in items(body, "env")}
+        self._insert(f"{pointer}/env", body, None, [each for each in wanted if each["name"] not in there])
+
+    def _add_mounts(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
+        there = {each["mountPath"] for each in items(body, "volumeMounts")}
+        self._insert(f"{pointer}/volumeMounts", body, None, [each for each in wanted if each["mountPath"] not in there])
+
+    def _insert(self, pointer: str, body: Object, place: int | None, new: Sequence[Any]) -> None:
+        """Into the list at `pointer`, at the end where no place is given; with its list where there is none."""
+        if new and not isinstance(body.get(pointer.rpartition("/")[2]), list):
+            self._operations.append({"op": "add", "path": pointer, "value": [*new]})
+            return
+        where = "-" if place is None else place
+        self._operations.extend({"op": "add", "path": f"{pointer}/{where}", "value": each} for each in new)
+
+
+def _other_settings(sidecar: Container, wanted: Mapping[str, str]) -> Iterator[Problem]:
+    """A sidecar that is there serves what is asked for, or nothing is added to it."""
+    for name, text in wanted.items():
+        said = sidecar.env.get(name)
+        if (
+            name != "SIDECAR_STATE_DIR"
+            and said is not None
+            and said.get("value") != sidecars.variable(name, text)["value"]
+        ):
+            wrong = "the sidecar that is there says otherwise than the annotations"
+            yield _unfit(name, None, f"container {NAME}", wrong, "Take the sidecar out: injection brings its own.")
+
+
+def _occupied(each: Container, wanted: Sequence[Object]) -> Iterator[Problem]:
+    """Other volumes at our mount paths."""
+    theirs = {said["mountPath"].rstrip("/"): said.get("name") for said in items(each.body, "volumeMounts")}
+    for ours in wanted:
+        found = theirs.get(ours["mountPath"], ours["name"])
+        if found != ours["name"]:
+            wrong = f"the volume {found} is mounted where {ours['name']} is to be"
+            yield _unfit("mountPath", ours["mountPath"], f"container {each.name}", wrong, "Mount it elsewhere.")
+
+
+def _unfit(setting: str, value: str | None, source: str, wrong: str, remedy: str) -> Problem:
+    return Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

@@ -1,0 +1,139 @@
+"""A pod as raw JSON, looked at without a model: its containers, and where they stand.
+
+What Kubernetes would refuse to decode is refused here too, by where it stands; other fields are never looked at.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sidecar.errors import ConfigError, Problem
+
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container: `pointer` is where it stands (RFC 6901), `env` its variables by name, the last of a name."""
+
+    pointer: str
+    body: Object
+    is_init: bool
+
+    @property
+    def name(self) -> str:
+        """Unique in its pod."""
+        return str(self.body["name"])
+
+    @property
+    def env(self) -> Mapping[str, Object]:
+        """Its variables by name, as they are said."""
+        return {each["name"]: each for each in items(self.body, "env")}
+
+    @property
+    def is_native(self) -> bool:
+        """A native sidecar."""
+        return self.is_init and self.body.get("restartPolicy") == "Always"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod whose fields have the types that Kubernetes gives them, as far as injection looks at them."""
+
+    metadata: Object
+    spec: Object
+    init: tuple[Container, ...]
+    main: tuple[Container, ...]
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """All but ephemeral ones, in the order of their start."""
+        return (*self.init, *self.main)
+
+    @property
+    def annotations(self) -> Object:
+        """Of the pod itself; values are not looked at."""
+        return self.metadata.get("annotations") or {}
+
+    @property
+    def labels(self) -> Object:
+        """Of the pod itself; values are not looked at."""
+        return self.metadata.get("labels") or {}
+
+
+def read(pod: Any) -> Pod:
+    """The pod in `pod`; raises ConfigError with every field that is of another type than Kubernetes' own."""
+    problems = [*_problems(pod)]
+    if problems:
+        raise ConfigError(problems)
+    metadata, spec = pod.get("metadata") or {}, pod["spec"]
+    init, main = (
+        tuple(
+            Container(pointer=f"/spec/{field}/{at}", body=body, is_init=field == "initContainers")
+            for at, body in enumerate(items(spec, field))
+        )
+        for field in ("initContainers", "containers")
+    )
+    return Pod(metadata=metadata, spec=spec, init=init, main=main)
+
+
+def items(body: Object, field: str) -> Sequence[Any]:
+    """The list of that name; empty where it is null or missing."""
+    return body.get(field) or ()
+
+
+# What must be an object, a list of objects, and what their names must be, by where they stand in what.
+_OF_METADATA, _OF_SPEC = ("annotations", "labels"), ("nodeSelector", "os")
+_OF_CONTAINER = {"env": "name", "ports": "", "volumeMounts": "mountPath"}
+_FLAGS = ("hostNetwork", "shareProcessNamespace")
+
+
+def _problems(pod: Any) -> Iterator[Problem]:
+    if not isinstance(pod, dict):
+        yield _wrong("pod", "an object")
+        return
+    metadata, spec = pod.get("metadata"), pod.get("spec")
+    yield from _objects("metadata", metadata, _OF_METADATA)
+    if not isinstance(spec, dict):
+        yield _wrong("spec", "an object")
+        return
+    yield from _objects("spec", spec, _OF_SPEC)
+    yield from (_wrong(f"spec.{name}", "true or false") for name in _FLAGS if not _is(spec.get(name), bool))
+    yield from _list("spec.volumes", spec.get("volumes"), "name")
+    for field in ("initContainers", "containers"):
+        found = [*_list(f"spec.{field}", spec.get(field), "name")]
+        yield from found
+        for at, body in enumerate(() if found else items(spec, field)):
+            for name, key in _OF_CONTAINER.items():
+                yield from _list(f"spec.{field}[{at}].{name}", body.get(name), key)
+    if not items(spec, "containers"):
+        yield _wrong("spec.containers", "a list with a container")
+
+
+def _objects(where: str, found: Any, fields: Sequence[str]) -> Iterator[Problem]:
+    if not _is(found, dict):
+        yield _wrong(where, "an object")
+    else:
+        yield from (_wrong(f"{where}.{each}", "an object") for each in fields if not _is((found or {}).get(each), dict))
+
+
+def _list(where: str, found: Any, key: str) -> Iterator[Problem]:
+    """What is wrong with a list of objects, each of which has a text at `key`."""
+    if not _is(found, list):
+        yield _wrong(where, "a list")
+        return
+    for at, each in enumerate(found or ()):
+        if not isinstance(each, dict):
+            yield _wrong(f"{where}[{at}]", "an object")
+        elif key and not isinstance(each.get(key), str):
+            yield _wrong(f"{where}[{at}].{key}", "a text")
+
+
+def _is(found: Any, kind: type) -> bool:
+    return found is None or isinstance(found, kind)
+
+
+def _wrong(where: str, what: str) -> Problem:
+    return Problem(
+        setting=where, value=None, source="the pod", wrong=f"it is not {what}", remedy="Correct the manifest."
+    )

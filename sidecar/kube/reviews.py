@@ -1,0 +1,120 @@
+"""AdmissionReviews of admission.k8s.io/v1: bytes in, bytes out, and an answer to everything.
+
+What cannot be read is answered as well, with the review's uid where one can be seen, and never with an exception: the
+API server would report that as a failure of the webhook, and not what is wrong.
+"""
+
+import json
+import re
+from base64 import b64encode
+from typing import Any
+
+from sidecar.errors import ConfigError
+from sidecar.kube.annotations import INJECT
+from sidecar.kube.injection import Injection, Injector, inject
+
+# How a review was answered; the label of the metric.
+INJECTED, UNCHANGED, DENIED, MALFORMED = OUTCOMES = ("injected", "unchanged", "denied", "malformed")
+
+_VERSION, _KIND = "admission.k8s.io/v1", "AdmissionReview"
+_POD = {"group": "", "version": "v1", "kind": "Pod"}
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_UID = re.compile(rb'"uid"\s*:\s*"([0-9A-Za-z-]{1,64})"')
+_BAD_REQUEST, _FORBIDDEN, _TOO_LARGE = (400, "BadRequest"), (403, "Forbidden"), (413, "RequestEntityTooLarge")
+_UNCLEAR = f'the namespace\'s label {INJECT} is neither true nor false. Correct it, or label the pod {INJECT}: "false".'
+
+Answer = tuple[str, bytes]
+
+
+class Reviewer:
+    """Answers reviews by what `injector` was told; each answer is an outcome and the AdmissionReview."""
+
+    def __init__(self, injector: Injector) -> None:
+        self._injector = injector
+
+    def answer(self, body: bytes) -> Answer:
+        """The answer to the review in `body`: a patch, nothing to do, or a denial that says why."""
+        try:
+            request = _request(body)
+            pod, uid = _pod(request), request["uid"]
+        except _Malformed as error:
+            return MALFORMED, _denial(error.uid, _BAD_REQUEST, str(error))
+        try:
+            injection = inject(pod, self._injector)
+        except ConfigError as error:
+            return DENIED, _denial(uid, _FORBIDDEN, str(error))
+        return (INJECTED if injection.operations else UNCHANGED), _allowed(uid, injection)
+
+    def unclear(self, body: bytes) -> Answer:
+        """The answer to a review of a namespace whose label says neither: always a denial."""
+        try:
+            return DENIED, _denial(_request(body)["uid"], _FORBIDDEN, _UNCLEAR)
+        except _Malformed as error:
+            return MALFORMED, _denial(error.uid, _BAD_REQUEST, str(error))
+
+    def oversized(self, prefix: bytes, size: int) -> Answer:
+        """The answer to a review of `size` bytes, which are too many, that begins with `prefix`."""
+        message = (
+            f"the review has {size} bytes, and no pod that can be stored is as large. Take something out of the pod."
+        )
+        return MALFORMED, _denial(_seen(prefix), _TOO_LARGE, message)
+
+
+class _Malformed(Exception):
+    """What is no review of a pod; `uid` is empty where none was seen."""
+
+    def __init__(self, wrong: str, uid: str) -> None:
+        super().__init__(wrong)
+        self.uid = uid
+
+
+def _request(body: bytes) -> dict[str, Any]:
+    """The request in a review, with a uid that is a text."""
+    try:
+        review = json.loads(body)
+    except (ValueError, RecursionError):
+        raise _Malformed("the body is not JSON", _seen(body)) from None
+    if not isinstance(review, dict):
+        raise _Malformed("the body is no object", "")
+    request = review.get("request")
+    uid = request.get("uid") if isinstance(request, dict) else None
+    if not isinstance(uid, str) or not uid or not isinstance(request, dict):
+        raise _Malformed("the review has no request with a uid", "")
+    if (review.get("apiVersion"), review.get("kind")) != (_VERSION, _KIND):
+        raise _Malformed(f"it is no {_KIND} of {_VERSION}", uid)
+    return request
+
+
+def _pod(request: dict[str, Any]) -> Any:
+    uid = request["uid"]
+    if request.get("kind") != _POD or request.get("subResource"):
+        raise _Malformed("it is not about a pod: the webhook is registered for the creation of pods alone", uid)
+    if request.get("operation") != "CREATE":
+        raise _Malformed("it is not about a creation: the webhook is registered for the creation of pods alone", uid)
+    return request.get("object")
+
+
+def _seen(text: bytes) -> str:
+    """The first uid in it: the request's stands before its object."""
+    found = _UID.search(text[:4096])
+    return found[1].decode() if found else ""
+
+
+def _allowed(uid: str, injection: Injection) -> bytes:
+    response: dict[str, Any] = {"uid": uid, "allowed": True}
+    if injection.operations:
+        patch = _ENCODER.encode(injection.operations).encode()
+        response |= {"patchType": "JSONPatch", "patch": b64encode(patch).decode()}
+    if injection.warnings:
+        response["warnings"] = [f"credential-sidecar: {sentence}" for sentence in injection.warnings]
+    return _review(response)
+
+
+def _denial(uid: str, status: tuple[int, str], message: str) -> bytes:
+    code, reason = status
+    wrong = {"status": "Failure", "code": code, "reason": reason, "message": message}
+    return _review({"uid": uid, "allowed": False, "status": wrong})
+
+
+def _review(response: dict[str, Any]) -> bytes:
+    return _ENCODER.encode({"apiVersion": _VERSION, "kind": _KIND, "response": response}).encode()
