@@ -13,6 +13,8 @@ from itertools import groupby
 from pathlib import Path
 
 from sidecar.cli import COMMANDS
+from sidecar.kube.annotations import ANNOTATIONS
+from sidecar.kube.annotations import PREFIX as OURS
 from sidecar.metrics import DEFINITIONS, PREFIX
 from sidecar.settings import SETTINGS
 
@@ -40,6 +42,12 @@ _COMMANDS = """\
 
 `credential-sidecar COMMAND`, or `python -m sidecar COMMAND`.
 """
+_ANNOTATIONS = f"""\
+## Annotations
+
+What a pod asks of [injection](injection.md), each with the prefix `{OURS}`; without it a name of `--set`. Values are
+texts, so booleans and numbers stand in quotes. What becomes a setting of the sidecar has that setting's form.
+"""
 _METRICS = f"""\
 ## Metrics
 
@@ -49,7 +57,18 @@ At `/metrics` of the status listener; every name begins `{PREFIX}`.
 
 def page() -> str:
     """The whole page."""
-    return "\n".join((_HEAD, _SETTINGS, *_settings(), _COMMANDS, *_commands(), _METRICS, *_metrics()))
+    parts = (
+        _HEAD,
+        _SETTINGS,
+        *_settings(),
+        _COMMANDS,
+        *_commands(),
+        _ANNOTATIONS,
+        *_annotations(),
+        _METRICS,
+        *_metrics(),
+    )
+    return "\n".join(parts)
 
 
 def _settings() -> Iterator[str]:
@@ -65,6 +84,13 @@ def _settings() -> Iterator[str]:
 def _commands() -> Iterator[str]:
     for command in COMMANDS:
         yield f"### {command.name}\n\n```text\n{_help(command.name)}```\n"
+
+
+def _annotations() -> Iterator[str]:
+    for group, rows in groupby(ANNOTATIONS.values(), lambda each: each.group):
+        yield f"### {group}\n"
+        cells = [(_code(each.name), each.meaning, _code(each.default), _code(each.setting)) for each in rows]
+        yield from _table(("annotation", "meaning", "default", "becomes"), cells)
 
 
 def _metrics() -> Iterator[str]:
