@@ -17,6 +17,12 @@ from sidecar.kube.conflicts import PROXIES, PROXY_VARIABLES, SKIP, SPARED
 from sidecar.kube.pods import Container, Object, Pod, items, read
 from sidecar.kube.sidecars import NAME, NOT_PROXIED, OUR_TOKEN, REGIONS
 
+# What a sidecar serves and where: one that is there and says any of it must be asked for the same.
+_OWN, _SERVING = (
+    "SIDECAR_STATE_DIR",
+    {"SIDECAR_TARGET_ROLE_ARN", "SIDECAR_PROFILES", "SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION_DIR"},
+)
+
 IMAGE = f"{NAME}:{__version__}"
 
 Operation = Mapping[str, Any]
@@ -121,9 +127,9 @@ class _Plan:
     def problems(self) -> Iterator[Problem]:
         """What is in the way of it."""
         yield from conflicts.of_ports(self._pod, self._asked)
-        names = [each.name for each in self._pod.containers]
+        names = [each.name for each in self._pod.containers if each.name != NAME]
         for name in (self._asked.containers or {}).keys() - {*names}:
-            remedy = f"The pod has {', '.join(each for each in names if each != NAME)}."
+            remedy = f"The pod has {', '.join(names)}."
             yield _unfit(f"{PREFIX}containers", name, "the pod's annotation", "no such container", remedy)
         for each in self._askers:
             yield from conflicts.of_container(each, self._wanted(each))
@@ -146,7 +152,7 @@ class _Plan:
     def _add_skips(self) -> None:
         """The EKS webhook is to leave alone who asks us, and the sidecar."""
         said = self._pod.annotations.get(SKIP)
-        old = [name for part in str(said or "").split(",") if (name := part.strip())]
+        old = str(said).split(",") if said else []  # as the webhook reads it: a space is part of a name
         new = [name for name in (NAME, *(each.name for each in self._askers)) if name not in old]
         if not new:
             return
@@ -230,13 +236,9 @@ class _Plan:
 
 def _other_settings(sidecar: Container, wanted: Mapping[str, str]) -> Iterator[Problem]:
     """A sidecar that is there serves what is asked for, or nothing is added to it."""
-    for name, text in wanted.items():
-        said = sidecar.env.get(name)
-        if (
-            name != "SIDECAR_STATE_DIR"
-            and said is not None
-            and said.get("value") != sidecars.variable(name, text)["value"]
-        ):
+    ours = {name: sidecars.variable(name, text)["value"] for name, text in wanted.items() if name != _OWN}
+    for name, said in sidecar.env.items():
+        if name in ours.keys() | _SERVING and said.get("value") != ours.get(name):
             wrong = "the sidecar that is there says otherwise than the annotations"
             yield _unfit(name, None, f"container {NAME}", wrong, "Take the sidecar out: injection brings its own.")
 
