@@ -190,8 +190,8 @@ def test_the_readmes_sidecar_is_configured_without_a_complaint() -> None:
     found = config.resolve({}, environment(sidecar))
     assert [hop.role.arn for hop in found.targets[0].hop.chain] == [ROLE_A, ROLE_B]
     assert found.warnings == ()
-    assert found.targets[0].hop.chain[0].token_file == f"{mounts(sidecar)['projected-token']}/token"
-    assert found.state_dir == mounts(sidecar)["state"]
+    assert found.targets[0].hop.chain[0].token_file == f"{mounts(sidecar)['credential-sidecar-projected-token']}/token"
+    assert found.state_dir == mounts(sidecar)["credential-sidecar-state"]
 
 
 def test_the_readmes_workload_asks_where_the_sidecar_answers() -> None:
@@ -200,8 +200,8 @@ def test_the_readmes_workload_asks_where_the_sidecar_answers() -> None:
     assert asked["AWS_CONTAINER_CREDENTIALS_FULL_URI"] == f"http://{found.listen}/v1/credentials"
     token = f"{found.authorization_dir}/{found.targets[0].name}/token"
     assert asked["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] == token
-    assert mounts(workload) == {"authorization": str(Path(token).parent)}
-    assert mounts(sidecar)["authorization"] == mounts(workload)["authorization"]
+    assert mounts(workload) == {"credential-sidecar-authorization": str(Path(token).parent)}
+    assert mounts(workload).items() <= mounts(sidecar).items()
     assert "readOnly: true" in workload
     assert asked["AWS_EC2_METADATA_DISABLED"] == "true"
 

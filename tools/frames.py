@@ -1,4 +1,4 @@
-"""What stands around the pod in each file of deploy/ that `tools.specs` writes: `<pod>` is where it stands."""
+"""What stands around the pod in each file of deploy/ that `tools.specs` writes: `<pod>` is where its spec stands."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ metadata:
   name: orders
   namespace: shop
   labels: {app.kubernetes.io/name: orders}
+  <annotations>
+spec:
+  <pod>
 """
 
 FRAMES: Final = {
     "annotated": f"""\
-# The service account is annotated, for the sake of other pods. The EKS webhook would give every container role A, which
-# every SDK prefers to the endpoint, and the sidecar a second mount at the path of its token, which the API refuses.
+# The service account is annotated, for the sake of other pods. A container that is not skipped gets role A from the EKS
+# webhook, which every SDK prefers to the endpoint, and the sidecar a second mount at the path of its token, which the
+# API refuses.
 apiVersion: v1
 kind: ServiceAccount
 metadata:
@@ -25,11 +29,7 @@ metadata:
   annotations:
     eks.amazonaws.com/role-arn: arn:aws:iam::111122223333:role/account-a-role
 ---
-{_POD}  annotations:
-    eks.amazonaws.com/skip-containers: credential-sidecar,app # every container of the pod
-spec:
-  <pod>
-""",
+{_POD}""",
     "cronjob": """\
 apiVersion: batch/v1
 kind: CronJob
@@ -46,6 +46,7 @@ spec:
       template:
         metadata:
           labels: {app.kubernetes.io/name: orders}
+          <annotations>
         spec:
           <pod>
 """,
@@ -62,6 +63,7 @@ spec:
   template:
     metadata:
       labels: {app.kubernetes.io/name: orders}
+      <annotations>
     spec:
       <pod>
 """,
@@ -78,14 +80,13 @@ spec:
   template:
     metadata:
       labels: {app.kubernetes.io/name: orders}
+      <annotations>
     spec:
       <pod>
 """,
     "direct": f"""\
 # Account B has an OIDC provider for the cluster's issuer: one hop, and nothing in Account A.
-{_POD}spec:
-  <pod>
-""",
+{_POD}""",
     "fargate": """\
 # Fargate has no EKS Pod Identity; the sidecar needs none, only a token whose issuer IAM trusts.
 apiVersion: apps/v1
@@ -100,6 +101,7 @@ spec:
   template:
     metadata:
       labels: {app.kubernetes.io/name: orders, compute: fargate} # what your Fargate profile selects by
+      <annotations>
     spec:
       <pod>
 """,
@@ -115,14 +117,13 @@ spec:
   template:
     metadata:
       labels: {app.kubernetes.io/name: orders}
+      <annotations>
     spec:
       <pod>
 """,
     "proxied": f"""\
 # What leaves the pod goes through an HTTP proxy; what asks the sidecar does not.
-{_POD}spec:
-  <pod>
-""",
+{_POD}""",
     "statefulset": """\
 apiVersion: v1
 kind: Service
@@ -146,6 +147,7 @@ spec: # the role session names are shop.orders-0, shop.orders-1, …: the same a
   template:
     metadata:
       labels: {app.kubernetes.io/name: orders}
+      <annotations>
     spec:
       <pod>
 """,
@@ -168,9 +170,7 @@ data:
     web_identity_token_file = /var/run/secrets/eks.amazonaws.com/serviceaccount/token
     role_arn = arn:aws:iam::111122223333:role/account-a-role
 ---
-{_POD}spec:
-  <pod>
-""",
+{_POD}""",
 }
 
 # Where each kind of workload has its pod.

@@ -19,8 +19,6 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "deploy" / "examples"
 KUSTOMIZE = ROOT / "deploy" / "kustomize"
 
-_ACCOUNT = "orders # without the annotation eks.amazonaws.com/role-arn\n"
-_ANNOTATED = "orders # the one above\n"
 _CHAIN = """\
         - {name: AWS_ROLE_ARN, value: "arn:aws:iam::111122223333:role/account-a-role"}
         - {name: SIDECAR_TARGET_ROLE_ARN, value: "arn:aws:iam::444455556666:role/account-b-role"}
@@ -33,22 +31,22 @@ _PROFILES = """\
         - {name: AWS_CONFIG_FILE, value: /etc/aws/config}
         - {name: SIDECAR_PROFILES, value: "orders,invoices"} # a target each, named after its profile
 """
-_TOKEN = "        - {name: authorization, mountPath: /var/run/credential-sidecar/default}\n"
+_TOKEN = "        - {name: credential-sidecar-authorization, mountPath: /var/run/credential-sidecar/default}\n"
 _TOKENS = """\
-        - {name: profiles, mountPath: /etc/aws, readOnly: true}
-        - {name: authorization-orders, mountPath: /var/run/credential-sidecar/orders}
-        - {name: authorization-invoices, mountPath: /var/run/credential-sidecar/invoices}
+        - {name: credential-sidecar-profiles, mountPath: /etc/aws, readOnly: true}
+        - {name: credential-sidecar-authorization-orders, mountPath: /var/run/credential-sidecar/orders}
+        - {name: credential-sidecar-authorization-invoices, mountPath: /var/run/credential-sidecar/invoices}
 """
 _VOLUME = """\
-    - name: authorization # one for each target, in the containers meant to have that target
+    - name: credential-sidecar-authorization # one for each target, in the containers meant to have that target
       emptyDir: {medium: Memory, sizeLimit: 1Mi}
 """
 _VOLUMES = """\
-    - name: profiles # in the sidecar alone
+    - name: credential-sidecar-profiles # in the sidecar alone
       configMap: {name: orders-profiles}
-    - name: authorization-orders # one for each target, in the containers meant to have that target
+    - name: credential-sidecar-authorization-orders # one for each target, in the containers meant to have that target
       emptyDir: {medium: Memory, sizeLimit: 1Mi}
-    - name: authorization-invoices
+    - name: credential-sidecar-authorization-invoices
       emptyDir: {medium: Memory, sizeLimit: 1Mi}
 """
 _STATE = "        - {name: SIDECAR_STATE_DIR, value: /var/run/credential-sidecar-state}\n"
@@ -57,9 +55,12 @@ _PROXY = """\
         - {name: HTTPS_PROXY, value: "http://proxy.example.com:3128"}
         - {name: NO_PROXY, value: "127.0.0.1,localhost"}
 """
+_URI = "        - {name: AWS_CONTAINER_CREDENTIALS_FULL_URI,"
 _PROXIES = """\
         - {name: HTTP_PROXY, value: "http://proxy.example.com:3128"}
         - {name: HTTPS_PROXY, value: "http://proxy.example.com:3128"}
+"""
+_SPARED = """\
         - {name: NO_PROXY, value: "127.0.0.1,localhost"} # else some clients ask the endpoint through the proxy
         - {name: no_proxy, value: "127.0.0.1,localhost"} # who reads which is their secret
 """
@@ -82,21 +83,15 @@ _PARAMETERS = (
     '"arn:aws:iam::111122223333:role/account-a-role"',
     '"arn:aws:iam::444455556666:role/account-b-role"',
 )
-_AUTHORIZATION_NAME = {"name: authorization": "name: credential-sidecar-authorization"}
-_VOLUME_NAMES = _AUTHORIZATION_NAME | {
-    "name: projected-token": "name: credential-sidecar-projected-token",
-    "name: state": "name: credential-sidecar-state",
-}
 _CONFIG = "kind: ConfigMap, name: credential-sidecar"
 _WORKLOAD = "kind: Pod, name: credential-sidecar-workload"
-_SECURITY = "      securityContext:\n"
-_OWN = f"{_SECURITY}        runAsNonRoot: true\n        seccompProfile: {{type: RuntimeDefault}}\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
-    """The text of a pod's spec in parts: what is said of the pod, of its sidecar, its workload, its volumes."""
+    """The text of a pod in parts: its annotations, what is said of it, of its sidecar, its workload, its volumes."""
 
+    annotations: str
     general: str
     sidecar: str
     workload: str
@@ -105,17 +100,18 @@ class Pod:
     @classmethod
     def read(cls, path: Path = EXAMPLES / "pod.yaml") -> Self:
         """The parts of the pod at `path`; ValueError where it has others."""
-        pattern = r".*?\nspec:\n(.*)  initContainers:\n(.*)  containers:\n(.*)  volumes:\n(.*)"
+        pattern = r".*?\n(  annotations:.*)spec:\n(.*)  initContainers:\n(.*)  containers:\n(.*)  volumes:\n(.*)"
         found = re.fullmatch(pattern, path.read_text(), re.DOTALL)
         if not found:
             raise ValueError(f"{path} is no pod with a sidecar")
-        general, sidecar, workload, volumes = found.groups()
-        return cls(general=general, sidecar=sidecar, workload=workload, volumes=volumes)
+        annotations, general, sidecar, workload, volumes = found.groups()
+        return cls(annotations=annotations, general=general, sidecar=sidecar, workload=workload, volumes=volumes)
 
-    def text(self) -> str:
-        """The whole spec, at the left margin."""
+    def parts(self) -> dict[str, str]:
+        """What a frame has places for, at the left margin: the annotations and the whole spec."""
         containers = f"  initContainers:\n{self.sidecar}  containers:\n{self.workload}"
-        return dedent(f"{self.general}{containers}  volumes:\n{self.volumes}")
+        spec = f"{self.general}{containers}  volumes:\n{self.volumes}"
+        return {"annotations": dedent(self.annotations), "pod": dedent(spec)}
 
     def but(self, **said: Mapping[str, str]) -> Self:
         """This pod with each part's swaps made in it."""
@@ -156,11 +152,15 @@ def _two(pod: Pod) -> Pod:
                 "image: your-app": f"image: your-{name}",
                 "/v1/credentials": f"/v1/credentials/{name}",
                 "credential-sidecar/default": f"credential-sidecar/{name}",
-                "name: authorization,": f"name: authorization-{name},",
+                "name: credential-sidecar-authorization,": f"name: credential-sidecar-authorization-{name},",
             },
         )
 
-    pod = pod.but(sidecar={_CHAIN: _PROFILES, _TOKEN: _TOKENS}, volumes={_VOLUME: _VOLUMES})
+    pod = pod.but(
+        annotations={"sidecar,app": "sidecar,orders,invoices"},
+        sidecar={_CHAIN: _PROFILES, _TOKEN: _TOKENS},
+        volumes={_VOLUME: _VOLUMES},
+    )
     return replace(pod, workload=container("orders") + container("invoices"))
 
 
@@ -169,14 +169,15 @@ def _fargate(pod: Pod) -> Pod:
 
 
 def _proxied(pod: Pod) -> Pod:
-    return pod.but(sidecar={_STATE: _STATE + _PROXY}, workload={_METADATA: _METADATA + _PROXIES})
+    workload = {_URI: _PROXIES + _URI, _METADATA: _METADATA + _SPARED}
+    return pod.but(sidecar={_STATE: _STATE + _PROXY}, workload=workload)
 
 
 def examples() -> dict[Path, str]:
     """Every example but the pod itself: its path and its text."""
     pod = Pod.read()
     said = {
-        "annotated": pod.but(general={_ACCOUNT: _ANNOTATED}),
+        "annotated": pod,
         "cronjob": _ending(pod),
         "daemonset": pod,
         "deployment": pod,
@@ -187,24 +188,21 @@ def examples() -> dict[Path, str]:
         "statefulset": pod,
         "two-targets": _two(pod),
     }
-    return {EXAMPLES / f"{name}.yaml": put(FRAMES[name], pod=each.text()) for name, each in said.items()}
+    return {EXAMPLES / f"{name}.yaml": put(FRAMES[name], **each.parts()) for name, each in said.items()}
 
 
 def components() -> dict[Path, str]:
-    """What the components of Kustomize have of the pod; the names of their volumes are nobody else's."""
+    """What the components of Kustomize have of the pod."""
     pod = Pod.read()
     (links,) = re.findall(r"^  (enableServiceLinks: .*\n)", pod.general, re.MULTILINE)
-    sidecar = swap(
-        pod.sidecar, {_SECURITY: _OWN, **dict.fromkeys(_PARAMETERS, "set-by-the-parameters"), **_VOLUME_NAMES}
-    )
-    volumes, workload = swap(pod.volumes, _VOLUME_NAMES), swap(pod.workload, _AUTHORIZATION_NAME)
-    parts = {"links": links, "sidecar": dedent(sidecar), "volumes": dedent(volumes)}
+    sidecar = swap(pod.sidecar, dict.fromkeys(_PARAMETERS, "set-by-the-parameters"))
+    parts = {"links": links, "sidecar": dedent(sidecar), "volumes": dedent(pod.volumes)}
     patches = {f"sidecar/{name}.yaml": put(frame, **parts) for name, frame in SIDECAR.items()}
     files = {
         **patches,
         "sidecar/replacements.yaml": "".join(_replacement(*each) for each in _parameters()),
-        "workload/replacements.yaml": "".join(_replacement(*each, create=True) for each in _additions(workload)),
-        "workload/workload.yaml": put(WORKLOAD, workload=dedent(workload)),
+        "workload/replacements.yaml": "".join(_replacement(*each, create=True) for each in _additions(pod.workload)),
+        "workload/workload.yaml": put(WORKLOAD, workload=dedent(pod.workload)),
     }
     return {KUSTOMIZE / name: text for name, text in files.items()}
 

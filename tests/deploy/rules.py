@@ -54,11 +54,12 @@ def r4(pod: Pod, config: Config) -> Iterator[str]:
             yield f"{container['name']}: {name} outranks the endpoint"
         if container.get("envFrom"):
             yield f"{container['name']}: envFrom may have anything"
-    if _ROLE in _annotations(_account(pod)):
-        skipped = _annotations({"metadata": pod.metadata}).get(_SKIP, "").split(",")
-        for container in pod.containers:
+    annotations = _annotations({"metadata": pod.metadata})
+    if _SKIP in annotations or _ROLE in _annotations(_account(pod)):
+        skipped = annotations.get(_SKIP, "").split(",")
+        for container in (pod.sidecar, *pod.askers):
             if container["name"] not in skipped:
-                yield f"{container['name']}: the EKS webhook gives it a role and a token"
+                yield f"{container['name']}: the EKS webhook gives it another identity"
 
 
 def r5(pod: Pod, config: Config) -> Iterator[str]:
@@ -165,6 +166,8 @@ def house(pod: Pod, config: Config) -> Iterator[str]:
     security = pod.sidecar["securityContext"]
     if (security["runAsUser"], security["runAsGroup"], security["readOnlyRootFilesystem"]) != (59911, 59911, True):
         yield "the sidecar is not its own user on a read-only root"
+    if not security.get("runAsNonRoot") or security.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        yield "the sidecar is restricted by the pod's grace alone"
     if not {"cpu", "memory"} <= pod.sidecar["resources"]["requests"].keys() or not pod.sidecar["resources"]["limits"]:
         yield "the sidecar's resources are not said"
     for name in _private(pod, "projected"):

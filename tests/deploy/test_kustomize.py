@@ -61,17 +61,11 @@ def bare(spec: Object) -> Object:
     return {key: value for key, value in spec.items() if key not in ("containers", "initContainers", "volumes")}
 
 
-def test_the_sidecar_is_the_one_of_the_examples_but_for_its_volumes_and_what_it_says_of_its_user() -> None:
+def test_the_sidecar_is_the_one_of_the_examples() -> None:
     (example,) = guarded(ROOT / "deploy" / "examples" / "deployment.yaml")
-    (pod, *_) = guarded(FIRST / RENDER)
-    ours, theirs = dict(pod.sidecar), dict(example.sidecar)
-    assert ours.pop("image").endswith(theirs.pop("image"))
-    assert [mount["mountPath"] for mount in ours.pop("volumeMounts")] == [
-        mount["mountPath"] for mount in theirs.pop("volumeMounts")
-    ]
-    pods_own = example.spec["securityContext"]
-    assert ours.pop("securityContext") == {**pods_own, **theirs.pop("securityContext")}
-    assert ours == theirs
+    for pod in guarded(FIRST / RENDER):
+        assert {**pod.sidecar, "image": pod.sidecar["image"].rpartition("/")[2]} == example.sidecar
+        assert [each for each in example.spec["volumes"] if each not in pod.spec["volumes"]] == []
 
 
 def test_a_label_of_the_same_kustomization_comes_too_late(kustomize: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from sidecar.bypass import WAYS
 from tests.deploy import rules
 from tests.deploy.rules import Rule
 from tests.deploy.specs import EXAMPLES, FILES, ROOT, TOKEN_FILE, URI, Pod, guarded, pods
+from tests.deploy.specs import SIDECAR as NAME
 
 Break = Callable[[Pod], object]
 
@@ -70,6 +71,8 @@ def breaking(*cases: Break) -> pytest.MarkDecorator:
 SIDECAR, APP, VOLUMES = "initContainers/0", "containers/0", "volumes"
 PROBE = {"httpGet": {"path": "/readyz", "port": 9912}, "periodSeconds": 1, "failureThreshold": 3600}
 OTHER = {"name": "other", "image": "other"}
+SKIP = "eks.amazonaws.com/skip-containers"
+TOKEN, STATE = "credential-sidecar-authorization", "credential-sidecar-state"
 
 
 @PUBLISHED
@@ -127,12 +130,23 @@ def test_r4_so_is_what_nobody_can_see(change: Break, tmp_path: Path) -> None:
     breaks(rules.r4, change, tmp_path)
 
 
+@pytest.mark.parametrize("name", ["pod", "annotated"])
 @pytest.mark.parametrize("skipped", ["", "app", "credential-sidecar", "app, credential-sidecar"])
-def test_r4_an_annotated_account_wants_every_container_skipped(skipped: str, tmp_path: Path) -> None:
-    def change(pod: Pod) -> None:
-        pod.metadata["annotations"]["eks.amazonaws.com/skip-containers"] = skipped
+def test_r4_who_is_skipped_by_the_eks_webhook_is_so_together_with_the_sidecar(
+    skipped: str, name: str, tmp_path: Path
+) -> None:
+    breaks(rules.r4, lambda pod: pod.metadata["annotations"].update({SKIP: skipped}), tmp_path, name)
 
-    breaks(rules.r4, change, tmp_path, "annotated")
+
+def test_r4_an_annotated_account_wants_that(tmp_path: Path) -> None:
+    breaks(rules.r4, lambda pod: pod.metadata["annotations"].pop(SKIP), tmp_path, "annotated")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: str(path.stem))
+def test_r4_every_example_is_right_whatever_its_account_has(path: Path) -> None:
+    for pod in guarded(path):
+        asking = ",".join([NAME, *(each["name"] for each in pod.askers)])
+        assert pod.metadata["annotations"] == {SKIP: asking}
 
 
 @PUBLISHED
@@ -167,18 +181,18 @@ def test_r7_the_token_file_is_named_and_mounted_read_only_where_it_is_meant_to_b
     say(f"{APP}/volumeMounts", None),
     say(f"{APP}/volumeMounts/0/readOnly", None),
     say(f"{APP}/volumeMounts/0/mountPath", "/var/run/other"),
-    say(f"{APP}/volumeMounts/0/name", "state"),
+    say(f"{APP}/volumeMounts/0/name", STATE),
     say(f"{SIDECAR}/volumeMounts/1/readOnly", value=True),
     say(f"{SIDECAR}/volumeMounts/1/mountPath", "/var/run/credential-sidecar"),
     say(f"{VOLUMES}/1/emptyDir", {}),
-    say("containers/1", {**OTHER, "volumeMounts": [{"name": "authorization", "mountPath": "/x", "readOnly": True}]}),
+    say("containers/1", {**OTHER, "volumeMounts": [{"name": TOKEN, "mountPath": "/x", "readOnly": True}]}),
 )
 def test_r7_a_token_that_is_missing_writable_on_disk_or_elsewhere_is_seen(change: Break, tmp_path: Path) -> None:
     breaks(rules.r7, change, tmp_path)
 
 
 def test_r7_another_targets_token_is_seen(tmp_path: Path) -> None:
-    other = {"name": "authorization-invoices", "mountPath": "/var/run/credential-sidecar/invoices", "readOnly": True}
+    other = {"name": f"{TOKEN}-invoices", "mountPath": "/var/run/credential-sidecar/invoices", "readOnly": True}
     breaks(rules.r7, say(f"{APP}/volumeMounts/1", other), tmp_path, "two-targets")
     breaks(rules.r7, put(URI, "http://127.0.0.1:9911/v1/credentials/invoices"), tmp_path, "two-targets")
 
@@ -226,8 +240,8 @@ def test_the_projected_token_and_the_state_are_the_sidecars_alone(path: Path, tm
 
 
 @breaking(
-    say(f"{APP}/volumeMounts/1", {"name": "projected-token", "mountPath": "/token"}),
-    say(f"{APP}/volumeMounts/1", {"name": "state", "mountPath": "/state"}),
+    say(f"{APP}/volumeMounts/1", {"name": "credential-sidecar-projected-token", "mountPath": "/token"}),
+    say(f"{APP}/volumeMounts/1", {"name": STATE, "mountPath": "/state"}),
     say(f"{SIDECAR}/volumeMounts/0/mountPath", "/token"),
     say(f"{SIDECAR}/volumeMounts/0/subPath", "token"),
     say(f"{SIDECAR}/volumeMounts/2/mountPath", "/state"),
@@ -247,6 +261,8 @@ def test_the_pod_keeps_what_experience_has_taught(path: Path, tmp_path: Path) ->
     say("shareProcessNamespace", value=True),
     say("hostNetwork", value=True),
     say(f"{SIDECAR}/securityContext/runAsUser", 1000),
+    say(f"{SIDECAR}/securityContext/runAsNonRoot", None),
+    say(f"{SIDECAR}/securityContext/seccompProfile", {"type": "Unconfined"}),
     say(f"{SIDECAR}/resources/requests", {"cpu": "10m"}),
     say(f"{VOLUMES}/0/projected/sources/0/serviceAccountToken/expirationSeconds", 3600),
     say(f"{VOLUMES}/0/projected/sources/0/serviceAccountToken/audience", "sts.amazonaws.com.cn"),

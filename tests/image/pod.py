@@ -145,7 +145,7 @@ async def pod(home: Path, example: str = "pod", universe: Callable[[str], World]
         emulator = Emulator(universe, host=STS, port=PORT)
         with network.entered():
             sts = await stack.enter_async_context(emulator)
-        kubelet = Kubelet(home / "projected-token", sts)
+        kubelet = Kubelet(home / "credential-sidecar-projected-token", sts)
         kubelet.project()
         yield Pod(published=document, made=made, network=network, sts=sts, kubelet=kubelet, folders=home)
 

@@ -36,7 +36,7 @@ async def here(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pod]:
 
 
 def authorization(here: Pod) -> str:
-    return f"Authorization: {(here.folders / 'authorization' / 'token').read_text()}"
+    return f"Authorization: {(here.folders / 'credential-sidecar-authorization' / 'token').read_text()}"
 
 
 async def test_an_unmodified_program_of_another_user_is_account_b(here: Pod) -> None:
