@@ -7,7 +7,7 @@ sidecar is checked by the daemon's own resolution, so that what is injected star
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -204,7 +204,8 @@ def _value(values: Values, name: str) -> Any:
     if not (origin.text or "").strip():
         values.refuse(origin, "it is empty", "Give it a value, or leave it out.")
     elif len(origin.text or "") > _LONGEST:
-        values.refuse(origin, f"longer than {_LONGEST} characters", "Say it in a profile (profiles, config-map).")
+        unsaid = replace(origin, is_secret=True)
+        values.refuse(unsaid, f"longer than {_LONGEST} characters", "Say it in a profile (profiles, config-map).")
     else:
         return values.get(origin)
     return None
