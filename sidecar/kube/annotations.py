@@ -62,7 +62,10 @@ _NAMED = "{!r} is no name of a container"
 _CONTAINER = Form(
     rf"{_NAME}(={TARGET_NAME})?", _NAMED, "Write names with commas, or name=target for one of several.", _container
 )
+_KNOWN = {setting.name: setting for setting in SETTINGS}
+# The forms of what is no setting of the sidecar, or is needed here.
 _FORMS: Mapping[str, Callable[[str], Any]] = {
+    "profiles": _KNOWN["SIDECAR_PROFILES"].parse,
     "config-map": Form(
         rf"(?=.{{1,253}}$){_NAME}(\.{_NAME})*", "not the name of a ConfigMap", "Name one beside the pod."
     ),
@@ -101,7 +104,6 @@ def _rows() -> Iterator[Annotation]:
 
 
 ANNOTATIONS = {each.name: each for each in _rows()}
-_KNOWN = {setting.name: setting for setting in SETTINGS}
 _OF_SETTING = {each.setting: each.name for each in ANNOTATIONS.values() if each.setting}
 # What a profile says for itself: everything of a hop but its region.
 _PER_HOP = {
@@ -194,9 +196,7 @@ def _ask(merged: tuple[tuple[str, tuple[str, str]], ...]) -> Asked:
 
 
 def _origin(name: str, text: str, source: str) -> Origin:
-    setting = ANNOTATIONS[name].setting if name in ANNOTATIONS else ""
-    parse = _FORMS.get(name) or (_KNOWN[setting].parse if setting in _KNOWN else str)
-    return Origin(name=PREFIX + name, text=text, by=name, source=source, parse=parse)
+    return Origin(name=PREFIX + name, text=text, by=name, source=source, parse=_FORMS.get(name, str))
 
 
 def _value(values: Values, name: str) -> Any:
