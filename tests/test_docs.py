@@ -22,6 +22,7 @@ from sidecar.contract import BROKEN, Refusal
 from sidecar.emulator import Account, Emulator, Kubelet, OidcProvider, RoleSpec, World
 from sidecar.endpoint import PATHS
 from sidecar.http import HEAD, Limits
+from sidecar.kube.annotations import ANNOTATIONS, PREFIX, ask
 from sidecar.model import Kind
 from sidecar.refresher import DEADLINE, POLL
 from sidecar.schedule import CAPS, DUE_AT, FLOOR
@@ -253,6 +254,44 @@ def test_the_readmes_pod_keeps_what_experience_has_taught() -> None:
     assert "enableServiceLinks: false" in block
     assert "  readinessProbe:" not in block
     assert "projected-token" not in workload
+
+
+def documented_annotations() -> dict[str, tuple[str, str]]:
+    """The annotations of the page by name: the default and the example."""
+    cells = list(rows("docs/injection.md", "Annotations"))
+    assert len(cells) == len({cell[0] for cell in cells})
+    return {cell[0].strip("`"): (cell[2].strip("`"), cell[3].strip("`")) for cell in cells}
+
+
+def test_the_page_of_injection_has_every_annotation_and_its_default() -> None:
+    said = {name: default for name, (default, _) in documented_annotations().items()}
+    assert [*said] == [*ANNOTATIONS]
+    assert {name: said[name] for name, each in ANNOTATIONS.items() if each.default} == {
+        name: each.default for name, each in ANNOTATIONS.items() if each.default
+    }
+
+
+@pytest.mark.parametrize("name", ANNOTATIONS)
+def test_the_example_of_an_annotation_can_be_given(name: str) -> None:
+    examples = {each: example for each, (_, example) in documented_annotations().items()}
+    together = {"profiles", "config-map", "containers"}
+    beside = together if name in together else {"source-role-arn", "target-role-arn"}
+    ask({PREFIX + each: examples[each] for each in beside | {name, "region"}}, {})
+
+
+def test_the_pod_of_the_page_of_injection_says_all_that_is_needed() -> None:
+    (block,) = blocks("docs/injection.md", "yaml")
+    annotations = dict(re.findall(rf"^ +({re.escape(PREFIX)}[a-z-]+): ([^# \n]+)$", block, re.MULTILINE))
+    assert ask(annotations, {}).is_plain
+
+
+@pytest.mark.parametrize("heading", ["What is denied", "What is warned of"])
+def test_what_the_page_of_injection_quotes_is_what_is_said(heading: str) -> None:
+    rooms = sorted((ROOT / "sidecar" / "kube").glob("*.py"))
+    source = "".join(text(str(path)) for path in (*rooms, *(f"sidecar/{name}.py" for name in ("bypass", "settings"))))
+    quoted = [each for cell in rows("docs/injection.md", heading) for each in re.findall('"(.+?)"', cell[0])]
+    assert len(quoted) >= 8
+    assert [each for each in quoted if each not in source] == []
 
 
 def documented_codes() -> set[str]:
