@@ -23,7 +23,10 @@ import (
 var restricted = api.LevelVersion{Level: api.LevelRestricted, Version: api.LatestVersion()}
 
 // Kinds that no pod is made of.
-var podless = map[string]bool{"ConfigMap": true, "NetworkPolicy": true, "Service": true, "ServiceAccount": true}
+var podless = []string{
+	"Certificate", "ConfigMap", "Issuer", "MutatingWebhookConfiguration", "Namespace", "NetworkPolicy",
+	"PodDisruptionBudget", "PodMonitor", "PrometheusRule", "Service", "ServiceAccount",
+}
 
 func main() {
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)
@@ -69,7 +72,7 @@ func read(path string) (map[string]corev1.PodTemplateSpec, error) {
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 			return nil, err
 		}
-		if podless[object.Kind] {
+		if slices.Contains(podless, object.Kind) {
 			continue
 		}
 		pod, err := template(object.Kind, []byte(document))
