@@ -50,7 +50,7 @@ clients: $(VENV)/test.stamp ## real clients of every language whose toolchain is
 	$(OFFLINE) $(PY) -m pytest -m clients -n 12 $(ARGS) # they wait more than they work
 	$(PY) -m tests.clients.results $(if $(WRITE),--write)
 
-deploy: $(VENV)/deploy.stamp ## the files of deploy/, by what reads them for a living; WRITE=1 renders Kustomize's examples again
+deploy: $(VENV)/deploy.stamp ## the files of deploy/, by what reads them for a living; WRITE=1 renders chart and examples again
 	$(if $(WRITE),$(PY) -m tests.deploy.tools)
 	$(PY) -m pytest -m deploy -n 2 $(ARGS)
 

@@ -21,6 +21,12 @@ def kustomize() -> Path:
     return tools.build("kustomize")
 
 
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The newest of the third Helm."""
+    return tools.build("helm")
+
+
 @pytest.fixture(scope="session", params=["kustomize", "kustomize-oldest"])
 def each_kustomize(request: pytest.FixtureRequest) -> Path:
     """It, and the oldest that is in use."""

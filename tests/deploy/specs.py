@@ -19,9 +19,11 @@ OVERLAYS: Final = tuple(
     sorted(
         found.parent
         for found in (ROOT / "deploy/kustomize/example").glob("*/kustomization.yaml")
-        if found.parent.name != "base"
+        if found.parent.name not in ("base", "injector")
     )
 )
+# Whose pods have no sidecar: they give it to others.
+INJECTOR: Final = ROOT / "deploy" / "kustomize" / "example" / "injector"
 RENDER: Final = "rendered.yaml"
 FILES: Final = (*EXAMPLES, *(overlay / RENDER for overlay in OVERLAYS))
 

@@ -1,6 +1,6 @@
 """The Go programs that judge deploy/, each built from a module of its own into `.deploy/`.
 
-`python -m tests.deploy.tools` writes what Kustomize makes of the examples, next to them; a test compares.
+`python -m tests.deploy.tools` writes what Helm makes of the chart and Kustomize of the examples; tests compare.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Final
 
 import pytest
 
-from tests.deploy.specs import OVERLAYS, RENDER, ROOT
+from tests.deploy import charts
+from tests.deploy.specs import INJECTOR, OVERLAYS, RENDER, ROOT
 
 BUILT: Final = ROOT / ".deploy"
 _KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5"
@@ -22,6 +23,7 @@ PROGRAMS: Final = {
     "podsecurity": ("podsecurity", "."),
     "kustomize": ("kustomize/newest", _KUSTOMIZE),
     "kustomize-oldest": ("kustomize/oldest", _KUSTOMIZE),  # the one in kubectl of the oldest minor that is looked at
+    "helm": ("helm/tool", "helm.sh/helm/v3/cmd/helm"),
 }
 
 
@@ -43,6 +45,9 @@ def render(kustomize: Path, overlay: Path) -> str:
 
 
 if __name__ == "__main__":
-    program = build("kustomize")
-    for overlay in OVERLAYS:
-        (overlay / RENDER).write_text(render(program, overlay))
+    helm, kustomize = build("helm"), build("kustomize")
+    for case in charts.CASES:
+        charts.golden(case).write_text(charts.render(helm, "--values", case))
+    (charts.BASE / "injector.yaml").write_text(charts.without_helm(charts.render(helm)))
+    for overlay in (*OVERLAYS, INJECTOR):
+        (overlay / RENDER).write_text(render(kustomize, overlay))
