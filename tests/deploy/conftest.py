@@ -16,6 +16,12 @@ def podsecurity() -> Path:
 
 
 @pytest.fixture(scope="session")
+def jsonpatch() -> Path:
+    """The patching of the API server."""
+    return tools.build("jsonpatch")
+
+
+@pytest.fixture(scope="session")
 def kustomize() -> Path:
     """The newest that the Go of this repository builds."""
     return tools.build("kustomize")

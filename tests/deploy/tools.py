@@ -20,6 +20,7 @@ BUILT: Final = ROOT / ".deploy"
 _KUSTOMIZE = "sigs.k8s.io/kustomize/kustomize/v5"
 # By name: the module beside this file that locks it, and what `go build` is given there.
 PROGRAMS: Final = {
+    "jsonpatch": ("jsonpatch", "."),
     "podsecurity": ("podsecurity", "."),
     "kustomize": ("kustomize/newest", _KUSTOMIZE),
     "kustomize-oldest": ("kustomize/oldest", _KUSTOMIZE),  # the one in kubectl of the oldest minor that is looked at
