@@ -48,7 +48,7 @@ class Form:
     holds: Callable[[Any], bool] = lambda _: True
 
     def __call__(self, text: str) -> Any:
-        with suppress(ValueError):
+        with suppress(ValueError, RecursionError):  # JSON may be too deep to be read
             if re.fullmatch(self.pattern, text) and self.holds(value := self.make(text)):
                 return value
         raise Illegal(self.wrong.format(text), self.remedy)
