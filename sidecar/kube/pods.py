@@ -85,6 +85,7 @@ def items(body: Object, field: str) -> Sequence[Any]:
 # What must be an object, a list of objects, and what their names must be, by where they stand in what.
 _OF_METADATA, _OF_SPEC = ("annotations", "labels"), ("nodeSelector", "os")
 _OF_CONTAINER = {"env": "name", "ports": "", "volumeMounts": "mountPath"}
+_LISTS = ("command", "args")
 _FLAGS = ("hostNetwork", "shareProcessNamespace")
 
 
@@ -104,10 +105,15 @@ def _problems(pod: Any) -> Iterator[Problem]:
         found = [*_list(f"spec.{field}", spec.get(field), "name")]
         yield from found
         for at, body in enumerate(() if found else items(spec, field)):
-            for name, key in _OF_CONTAINER.items():
-                yield from _list(f"spec.{field}[{at}].{name}", body.get(name), key)
+            yield from _contained(f"spec.{field}[{at}]", body)
     if not items(spec, "containers"):
         yield _wrong("spec.containers", "a list with a container")
+
+
+def _contained(where: str, body: Object) -> Iterator[Problem]:
+    yield from (_wrong(f"{where}.{name}", "a list") for name in _LISTS if not _is(body.get(name), list))
+    for name, key in _OF_CONTAINER.items():
+        yield from _list(f"{where}.{name}", body.get(name), key)
 
 
 def _objects(where: str, found: Any, fields: Sequence[str]) -> Iterator[Problem]:
