@@ -269,9 +269,14 @@ def _check_settings(values: Values, settings: Texts, said: Mapping[str, Any]) ->
         else:
             config.resolve({}, settings)
     except ConfigError as error:
+        refused = {problem.setting for problem in values.problems}
         for problem in error.problems:
             name = _OF_SETTING.get(problem.setting)
-            if name in values.origins and values.origins[name].text == settings.get(problem.setting):
+            if (
+                name in values.origins
+                and f"{PREFIX}{name}" not in refused
+                and values.origins[name].text == settings.get(problem.setting)
+            ):
                 values.refuse(values.origins[name], _translated(problem.wrong), _translated(problem.remedy))
 
 
