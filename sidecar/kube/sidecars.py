@@ -5,6 +5,7 @@ It is deploy/examples/pod.yaml said by a program; a test holds the two to each o
 
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from typing import Any
 
 from sidecar.kube.annotations import ANNOTATIONS, Asked
@@ -49,14 +50,14 @@ def container(asked: Asked, image: str, token: str | None) -> Object:
     return {
         "name": NAME,
         "image": image,
-        "command": COMMAND,
+        "command": [*COMMAND],
         "restartPolicy": "Always",
         "env": [variable(name, text) for name, text in environment(asked, token).items()],
         "ports": [{"name": "status", "containerPort": at}],
         "startupProbe": {"httpGet": {"path": "/readyz", "port": at}, "periodSeconds": 1, "failureThreshold": 3600},
         "livenessProbe": {"httpGet": {"path": "/livez", "port": at}},
         **ready,
-        "resources": asked.resources or _RESOURCES,
+        "resources": deepcopy(asked.resources or _RESOURCES),
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": _USER,
