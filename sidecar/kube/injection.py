@@ -190,13 +190,13 @@ class _Plan:
     def _give(self, each: Container) -> None:
         before, target = len(self._operations), self._targets[each.name]
         pointer, env = self._pointer(each), each.env
-        wanted = dict(self._wanted(each))
+        wanted: list[Object] = [sidecars.variable(name, text) for name, text in self._wanted(each).items()]
         if env.keys() & {*PROXY_VARIABLES}:
-            wanted |= dict.fromkeys(SPARED, NOT_PROXIED)
+            wanted += _unproxied(env)
             self._spare(each, pointer)
-        region = self._asked.settings.get("AWS_REGION")
-        wanted |= dict.fromkeys(REGIONS, region) if region else {}
-        self._add_variables(each.body, pointer, [sidecars.variable(name, text) for name, text in wanted.items()])
+        if region := self._asked.settings.get("AWS_REGION"):
+            wanted += [sidecars.variable(name, region) for name in REGIONS]
+        self._add_variables(each.body, pointer, wanted)
         self._add_mounts(each.body, pointer, [sidecars.mount(self._asked, target)])
         if len(self._operations) > before:
             self._changes.append(f"container {each.name} asks for target {target}")
@@ -212,9 +212,7 @@ class _Plan:
         """A list of what is not proxied that is there already grows."""
         for at, said in enumerate(items(each.body, "env")):
             text = said.get("value") or ""
-            parts = {part.strip() for part in text.split(",")} if isinstance(text, str) else {"*"}
-            if said["name"] in SPARED and "valueFrom" not in said and not parts & {"*", "127.0.0.1"}:
-                longer = f"{text},127.0.0.1" if text else NOT_PROXIED
+            if said["name"] in SPARED and "valueFrom" not in said and (longer := _longer(text)) != text:
                 self._operations.append({"op": "add", "path": f"{pointer}/env/{at}/value", "value": longer})
 
     def _add_variables(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
@@ -232,6 +230,20 @@ class _Plan:
             return
         where = "-" if place is None else place
         self._operations.extend({"op": "add", "path": f"{pointer}/{where}", "value": each} for each in new)
+
+
+def _longer(text: Any) -> Any:
+    """A list of what is not proxied, with loopback."""
+    if not isinstance(text, str) or {part.strip() for part in text.split(",")} & {"*", "127.0.0.1"}:
+        return text
+    return f"{text},127.0.0.1" if text else NOT_PROXIED
+
+
+def _unproxied(env: Mapping[str, Object]) -> Iterator[Object]:
+    """The list in both spellings: a program that prefers the one which is added must not lose what the other says."""
+    for name, other in (SPARED, SPARED[::-1]):
+        said = env.get(other, {})
+        yield {"name": name, "value": _longer(f"$({other})" if "valueFrom" in said else said.get("value") or "")}
 
 
 def _other_settings(sidecar: Container, wanted: Mapping[str, str]) -> Iterator[Problem]:
