@@ -194,7 +194,8 @@ class _Plan:
         if env.keys() & {*PROXY_VARIABLES}:
             wanted += _unproxied(env)
             self._spare(each, pointer)
-        if region := self._asked.settings.get("AWS_REGION"):
+        region = self._asked.settings.get("AWS_REGION")
+        if region and not _is_elsewhere(env, region):
             wanted += [sidecars.variable(name, region) for name in REGIONS]
         self._add_variables(each.body, pointer, wanted)
         self._add_mounts(each.body, pointer, [sidecars.mount(self._asked, target)])
@@ -244,6 +245,13 @@ def _unproxied(env: Mapping[str, Object]) -> Iterator[Object]:
     for name, other in (SPARED, SPARED[::-1]):
         said = env.get(other, {})
         yield {"name": name, "value": _longer(f"$({other})" if "valueFrom" in said else said.get("value") or "")}
+
+
+def _is_elsewhere(env: Mapping[str, Object], region: str) -> bool:
+    """Whether a container has a region of its own: most SDKs would prefer the variable that it does not have."""
+    return any(
+        said.get("value") not in (None, "", region) or "valueFrom" in said for said in map(env.get, REGIONS) if said
+    )
 
 
 def _other_settings(sidecar: Container, wanted: Mapping[str, str]) -> Iterator[Problem]:
