@@ -23,6 +23,9 @@ _OWN, _SERVING = (
     {"SIDECAR_TARGET_ROLE_ARN", "SIDECAR_PROFILES", "SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION_DIR"},
 )
 
+# What another version of the injector may give its volumes otherwise.
+_SIZES = {"sizeLimit", "expirationSeconds"}
+
 IMAGE = f"{NAME}:{__version__}"
 
 Operation = Mapping[str, Any]
@@ -144,8 +147,9 @@ class _Plan:
         theirs = {each["name"]: each for each in items(self._pod.spec, "volumes")}
         for ours in sidecars.volumes(self._asked):
             (kind,) = ours.keys() - {"name"}
-            if ours["name"] in theirs and kind not in theirs[ours["name"]]:
-                yield _unfit("spec.volumes", ours["name"], "the pod", f"it is no {kind}", "Rename that volume.")
+            if ours["name"] in theirs and not _says(theirs[ours["name"]], ours):
+                wrong = f"it is not the {kind} that injection brings"
+                yield _unfit("spec.volumes", ours["name"], "the pod", wrong, "Rename that volume, or take it out.")
 
     # What is added
 
@@ -252,6 +256,17 @@ def _is_elsewhere(env: Mapping[str, Object], region: str) -> bool:
     return any(
         said.get("value") not in (None, "", region) or "valueFrom" in said for said in map(env.get, REGIONS) if said
     )
+
+
+def _says(theirs: Any, ours: Any) -> bool:
+    """Whether that volume is ours, whatever its sizes are: another version's may have others."""
+    if isinstance(ours, Mapping):
+        return isinstance(theirs, Mapping) and all(
+            _says(theirs.get(name), each) for name, each in ours.items() if name not in _SIZES
+        )
+    if isinstance(ours, list):
+        return isinstance(theirs, list) and len(theirs) == len(ours) and all(map(_says, theirs, ours))
+    return bool(theirs == ours)
 
 
 def _other_settings(sidecar: Container, wanted: Mapping[str, str]) -> Iterator[Problem]:
