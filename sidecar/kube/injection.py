@@ -181,8 +181,11 @@ class _Plan:
         if self._sidecar.pointer != pointer:
             self._operations.append({"op": "move", "from": self._sidecar.pointer, "path": pointer})
             self._changes.append(f"init container {NAME} moved {where}")
+        before = len(self._operations)
         self._add_variables(self._sidecar.body, pointer, self._container["env"])
         self._add_mounts(self._sidecar.body, pointer, self._container["volumeMounts"])
+        if len(self._operations) > before:
+            self._changes.append(f"init container {NAME} completed")
 
     def _add_volumes(self) -> None:
         there = {each["name"] for each in items(self._pod.spec, "volumes")}
