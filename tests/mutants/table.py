@@ -1,5 +1,5 @@
 """The mutants: one for every defect that was found in comparable programs (D…), two and more for each invariant (I…),
-one and more for each rule of the contract with clients (R…), and what `exec` promises.
+one and more for each rule of the contract with clients (R…), and what `exec` and injection promise.
 
 A mutant replaces the one occurrence of `old` in `file` by `new`; `test` is the test that must then fail.
 """
@@ -29,6 +29,13 @@ _SCHEDULE, _LEDGER, _REFRESHER = "sidecar/schedule.py", "sidecar/ledger.py", "si
 _CONTRACT, _ENDPOINT, _DAEMON = "sidecar/contract.py", "sidecar/endpoint.py", "sidecar/daemon.py"
 _AUTHORIZATION, _BOARD = "sidecar/authorization.py", "sidecar/board.py"
 _FORMATS, _HTTP = "sidecar/formats.py", "sidecar/http.py"
+_INJECTION, _SIDECARS, _CONFLICTS = "sidecar/kube/injection.py", "sidecar/kube/sidecars.py", "sidecar/kube/conflicts.py"
+_ANNOTATIONS, _REVIEWS = "sidecar/kube/annotations.py", "sidecar/kube/reviews.py"
+_CASES = "tests/kube/test_cases.py::test_"
+_COMES = f"{_CASES}what_comes_of_it_is_the_expected_pod"
+_TOUCHED = f"{_CASES}nothing_of_the_pods_own_is_touched"
+_DENIED = f"{_CASES}what_is_denied_is_said_with_a_remedy"
+_WARNED = f"{_CASES}what_is_warned_of_is_all_that_is_warned_of"
 _IMDS, _FILES, _CREDENTIALS_FILE = "sidecar/imds.py", "sidecar/files.py", "sidecar/credentials_file.py"
 _METADATA, _FILE = "tests/test_imds.py::test_r27_", "tests/test_credentials_file.py::test_r29_"
 _INVARIANT = "tests/test_invariants.py::test_invariant_"
@@ -962,4 +969,150 @@ EXEC = (
     ),
 )
 
-MUTANTS = INVARIANTS + DEFECTS + RULES + EXEC
+INJECT = (
+    Mutant(
+        name="inject stands last among the init containers",
+        file=_INJECTION,
+        old="self._place = proxies[-1] + 1 if proxies else 0",
+        new="self._place = len(self._others)",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject stands before a mesh's native proxy",
+        file=_INJECTION,
+        old="self._place = proxies[-1] + 1 if proxies else 0",
+        new="self._place = 0",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject stays where another webhook has put it",
+        file=_INJECTION,
+        old="if self._sidecar.pointer != pointer:",
+        new="if self._sidecar.pointer is pointer:",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject writes the EKS webhook's list anew",
+        file=_INJECTION,
+        old='text = ",".join((*old, *new))',
+        new='text = ",".join(new)',
+        test=_TOUCHED,
+    ),
+    Mutant(
+        name="inject does not escape a pointer",
+        file=_INJECTION,
+        old='return key.replace("~", "~0").replace("/", "~1")',
+        new='return key.replace("~", "~0")',
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject gives a variable twice",
+        file=_INJECTION,
+        old='[each for each in wanted if each["name"] not in there])',
+        new="[*wanted])",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject replaces a list that is there",
+        file=_INJECTION,
+        old='if new and not isinstance(body.get(pointer.rpartition("/")[2]), list):',
+        new="if new:",
+        test=_TOUCHED,
+    ),
+    Mutant(
+        name="inject draws another token the second time",
+        file=_INJECTION,
+        old="return said if isinstance(said, str) else injector.random_token()",
+        new="return injector.random_token()",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject gives a mesh's proxy credentials",
+        file=_INJECTION,
+        old="else each.name not in conflicts.MESHES",
+        new="else bool(each.name)",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject gives everybody the first target's token",
+        file=_SIDECARS,
+        old="if token and target == asked.targets[0]:",
+        new="if token:",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject lets Kubernetes expand what it writes",
+        file=_SIDECARS,
+        old='"value": text.replace("$", "$$")',
+        new='"value": text',
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject takes an empty key for none",
+        file=_CONFLICTS,
+        old='if name in wanted and said.get("value") == wanted[name]:',
+        new='if said.get("value") in (None, "", wanted.get(name)):',
+        test=_DENIED,
+    ),
+    Mutant(
+        name="inject takes hostNetwork",
+        file=_CONFLICTS,
+        old='if pod.spec.get("hostNetwork"):',
+        new='if pod.spec.get("hostNetworks"):',
+        test=_DENIED,
+    ),
+    Mutant(
+        name="inject sees Windows in the spec alone",
+        file=_CONFLICTS,
+        old='if "windows" in system:',
+        new='if system[0] == "windows":',
+        test=_DENIED,
+    ),
+    Mutant(
+        name="inject takes a container that must end for the sidecar",
+        file=_CONFLICTS,
+        old="not (each.is_native and command[",
+        new="not (each.is_init and command[",
+        test=_DENIED,
+    ),
+    Mutant(
+        name="inject takes UDP for TCP",
+        file=_CONFLICTS,
+        old=' and said.get("protocol") in (None, "TCP")',
+        new="",
+        test=_COMES,
+    ),
+    Mutant(
+        name="inject is silent about a mesh that excludes another port",
+        file=_CONFLICTS,
+        old='return "443" in [port.strip()',
+        new='return name in annotations or "443" in [port.strip()',
+        test=_WARNED,
+    ),
+    Mutant(
+        name='inject takes "false" for yes', file=_ANNOTATIONS, old='make="true".__eq__', new="make=bool", test=_COMES
+    ),
+    Mutant(
+        name="inject takes yes for a boolean",
+        file=_ANNOTATIONS,
+        old='one_of("true", "false", make',
+        new='one_of("true", "false", "yes", "no", make',
+        test="tests/kube/test_annotations.py::test_what_is_wrong_is_denied_by_its_name",
+    ),
+    Mutant(
+        name="inject falls over a review that is too deep",
+        file=_REVIEWS,
+        old="except (ValueError, RecursionError):",
+        new="except ValueError:",
+        test="tests/kube/test_reviews.py::test_what_is_no_review_is_malformed",
+    ),
+    Mutant(
+        name="inject forgets the uid of what it cannot read",
+        file=_REVIEWS,
+        old='raise _Malformed("the body is not JSON", _seen(body)) from None',
+        new='raise _Malformed("the body is not JSON", "") from None',
+        test="tests/kube/test_reviews.py::test_what_is_no_review_is_malformed",
+    ),
+)
+
+MUTANTS = INVARIANTS + DEFECTS + RULES + EXEC + INJECT
