@@ -172,7 +172,7 @@ def _ask(merged: tuple[tuple[str, tuple[str, str]], ...]) -> Asked:
     given = dict(merged)
     for name, (text, source) in given.items():
         values.origins[name] = _origin(name, text, source)
-    for name in given.keys() - ANNOTATIONS.keys():
+    for name in [each for each in given if each not in ANNOTATIONS]:
         values.refuse(values.origins[name], *_unknown(name))
     said = {name: _value(values, name) for name in ANNOTATIONS if name in given}
     _check_together(values, said)

@@ -131,7 +131,7 @@ class _Plan:
         """What is in the way of it."""
         yield from conflicts.of_ports(self._pod, self._asked)
         names = [each.name for each in self._pod.containers if each.name != NAME]
-        for name in (self._asked.containers or {}).keys() - {*names}:
+        for name in [each for each in self._asked.containers or () if each not in names]:
             remedy = f"The pod has {', '.join(names)}."
             yield _unfit(f"{PREFIX}containers", name, "the pod's annotation", "no such container", remedy)
         for each in self._askers:

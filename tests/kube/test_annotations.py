@@ -317,6 +317,16 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
     assert len(found) == len(set(found))
 
 
+def test_problems_come_in_an_order_that_does_not_change() -> None:
+    """Two replicas of the webhook say the same, and events that say the same are counted as one."""
+    unknown = [f"{letter}{letter}{letter}" for letter in "abcdefgh"]
+    assert [each.setting for each in problems({**ROLES, **dict.fromkeys(unknown, "x")})] == [
+        PREFIX + n for n in unknown
+    ]
+    found = problems({**ROLES, "containers": ",".join(unknown[::-1])})
+    assert [problem.value for problem in found] == unknown[::-1]
+
+
 def test_what_is_wrong_with_the_pod_is_said_with_it() -> None:
     pod = BY_NAME["host-network"].pod
     pod["metadata"]["annotations"][f"{PREFIX}readiness"] = "yes"
