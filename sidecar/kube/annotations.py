@@ -48,6 +48,10 @@ def _is_quantity(amount: Any) -> bool:
     return not isinstance(amount, bool) and bool(re.fullmatch(r"(?a)\d+(\.\d+)?(m|[kMGTPE]|[KMGTPE]i)?", str(amount)))
 
 
+def _user(text: str) -> int | None:
+    return None if text == "none" else int(text)
+
+
 def _container(text: str) -> tuple[str, str]:
     name, _, target = text.partition("=")
     return name, target
@@ -78,7 +82,10 @@ _FORMS: Mapping[str, Callable[[str], Any]] = {
     "sts-endpoint-url": Form(_URL, "not a URL", "Write for instance https://sts.eu-west-1.amazonaws.com."),
     "port": _PORT,
     "status-port": _PORT,
+    "run-as-user": Form(r"(?a)none|[1-9]\d{0,9}", "not a user", "Write a uid other than 0, or none.", _user),
 }
+# Quoted by no error: a proxy's URL may hold a password.
+_SECRET = "https-proxy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,7 +127,8 @@ class Asked:
     """What a pod asks for; pods that ask for the same have the same one.
 
     `settings` are variables of the sidecar; of `targets` the first is the default one; `containers` are who is given
-    credentials, and of which target (empty: the first), or None for all; ports are None where they are the default.
+    credentials, and of which target (empty: the first), or None for all; ports are None where they are the default, and
+    `user` where the cluster says it.
     """
 
     settings: Texts
@@ -134,6 +142,7 @@ class Asked:
     https_proxy: str | None
     port: int | None
     status_port: int | None
+    user: int | None
 
     @property
     def is_plain(self) -> bool:
@@ -192,11 +201,13 @@ def _ask(merged: tuple[tuple[str, tuple[str, str]], ...]) -> Asked:
         https_proxy=said.get("https-proxy"),
         port=said.get("port"),
         status_port=said.get("status-port"),
+        user=said.get("run-as-user", int(ANNOTATIONS["run-as-user"].default)),
     )
 
 
 def _origin(name: str, text: str, source: str) -> Origin:
-    return Origin(name=PREFIX + name, text=text, by=name, source=source, parse=_FORMS.get(name, str))
+    parse, is_secret = _FORMS.get(name, str), name == _SECRET
+    return Origin(name=PREFIX + name, text=text, by=name, source=source, parse=parse, is_secret=is_secret)
 
 
 def _value(values: Values, name: str) -> Any:

@@ -4,6 +4,7 @@ A container that has another source of credentials is never given ours beside it
 one in silence. What may be right all the same is a warning.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from sidecar import bypass
@@ -92,7 +93,9 @@ def warnings(pod: Pod, givens: Sequence[Container], *, is_token_variable: bool) 
 
 
 def _excludes(annotations: Object, name: str) -> bool:
-    return "443" in [port.strip() for port in str(annotations.get(name, "")).split(",")]
+    """Whether that list of ports, or of ranges of them, has STS's."""
+    said = [re.fullmatch(r"(?a)\s*(\d{1,5})(?:-(\d{1,5}))?\s*", part) for part in str(annotations.get(name)).split(",")]
+    return any(int(found[1]) <= 443 <= int(found[2] or found[1]) for found in said if found)
 
 
 def _of_variables(each: Container) -> Iterator[str]:

@@ -133,7 +133,7 @@ class _Plan:
         names = [each.name for each in self._pod.containers if each.name != NAME]
         for name in [each for each in self._asked.containers or () if each not in names]:
             remedy = f"The pod has {', '.join(names)}."
-            yield _unfit(f"{PREFIX}containers", name, "the pod's annotation", "no such container", remedy)
+            yield _unfit(f"{PREFIX}containers", name, "the pod or --set", "no such container", remedy)
         for each in self._askers:
             yield from conflicts.of_container(each, self._wanted(each))
             yield from _occupied(each, [sidecars.mount(self._asked, self._targets[each.name])])
@@ -228,7 +228,7 @@ class _Plan:
         self._insert(f"{pointer}/env", body, None, [each for each in wanted if each["name"] not in there])
 
     def _add_mounts(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
-        there = {each["mountPath"] for each in items(body, "volumeMounts")}
+        there = {each["mountPath"].rstrip("/") for each in items(body, "volumeMounts")}
         self._insert(f"{pointer}/volumeMounts", body, None, [each for each in wanted if each["mountPath"] not in there])
 
     def _insert(self, pointer: str, body: Object, place: int | None, new: Sequence[Any]) -> None:

@@ -18,7 +18,6 @@ OUR_TOKEN = "SIDECAR_AUTHORIZATION_TOKEN"
 REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 NOT_PROXIED = "127.0.0.1,localhost"
 
-_USER = 59911
 _AUTHORIZATION = "/var/run/credential-sidecar"
 _STATE = "/var/run/credential-sidecar-state"
 _TOKEN = "/var/run/secrets/eks.amazonaws.com/serviceaccount"
@@ -60,8 +59,7 @@ def container(asked: Asked, image: str, token: str | None) -> Object:
         "resources": deepcopy(asked.resources or _RESOURCES),
         "securityContext": {
             "runAsNonRoot": True,
-            "runAsUser": _USER,
-            "runAsGroup": _USER,
+            **({} if asked.user is None else {"runAsUser": asked.user, "runAsGroup": asked.user}),
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},

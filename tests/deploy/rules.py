@@ -164,7 +164,7 @@ def house(pod: Pod, config: Config) -> Iterator[str]:
     if pod.spec.get("shareProcessNamespace") or pod.spec.get("hostNetwork"):
         yield "others reach into the sidecar"
     security = pod.sidecar["securityContext"]
-    if (security["runAsUser"], security["runAsGroup"], security["readOnlyRootFilesystem"]) != (59911, 59911, True):
+    if tuple(map(security.get, ("runAsUser", "runAsGroup", "readOnlyRootFilesystem"))) != (59911, 59911, True):
         yield "the sidecar is not its own user on a read-only root"
     if not security.get("runAsNonRoot") or security.get("seccompProfile") != {"type": "RuntimeDefault"}:
         yield "the sidecar is restricted by the pod's grace alone"

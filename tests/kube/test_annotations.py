@@ -42,6 +42,7 @@ RIGHT: Final = {
     "https-proxy": "http://proxy.example.com:3128",
     "port": "9931",
     "status-port": "9932",
+    "run-as-user": "none",
 }
 
 BOOLEANS: Final = [
@@ -152,6 +153,7 @@ WRONG: Final[Mapping[str, list[str]]] = {
     "https-proxy": URLS,
     "port": [*PORTS, "80", "1023"],
     "status-port": [*PORTS, "80", "1023"],
+    "run-as-user": ["0", "-1", "root", "None", "1.5", "59911:59911", "007", "99999999999"],
 }
 NOBODYS: Final = ["", " ", "\t\n", "\0", "a\0b", "a\nb", "a\r\nb", "\x1b[31m", "\u202eba", "\ud800", "x" * 5000]
 CASES: Final = [(name, value) for name in ANNOTATIONS for value in [*WRONG[name], *NOBODYS]]

@@ -33,6 +33,7 @@ BROKEN: Final = {
     "no-proxy-with-loopback": {"r6"},
     "node-metadata-on": {"r5"},
     "readiness": {"r22"},
+    "openshift-with-its-own-user": {"house"},
     "everything-that-is-warned-of": {"house", "r3", "r4", "r5", "r6"},
     "mounts-around-ours": {"held"},
     "pod-identity-with-skip-containers": {"r1", "r4", "r5", "r7"},

@@ -1085,8 +1085,8 @@ INJECT = (
     Mutant(
         name="inject is silent about a mesh that excludes another port",
         file=_CONFLICTS,
-        old='return "443" in [port.strip()',
-        new='return name in annotations or "443" in [port.strip()',
+        old="return any(int(found[1]) <= 443",
+        new="return name in annotations or any(int(found[1]) <= 443",
         test=_WARNED,
     ),
     Mutant(
