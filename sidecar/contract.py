@@ -47,11 +47,16 @@ _UNAUTHORIZED = "Authorization must be this target's authorization token: see AW
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """A request head: `target` as it was sent, `headers` by lower-case name, repeated ones joined by a comma."""
+    """A request: `target` as it was sent, `headers` by lower-case name, repeated ones joined by a comma.
+
+    `size` is the length of its body; a `body` that is shorter is how a longer one begins.
+    """
 
     method: str
     target: str
     headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +100,7 @@ class Refusal(StrEnum):
 
     MALFORMED = "malformed", 400, "BadRequest", "This is not an HTTP/1.1 request that can be understood."
     OVERSIZED = "oversized", 431, "RequestTooLarge", "The head of the request is longer than 16 KiB."
-    SLOW = "slow", 408, "RequestTimeout", "The head of the request did not arrive in time."
+    SLOW = "slow", 408, "RequestTimeout", "The request did not arrive in time."
     CROWDED = "crowded", 503, "TooManyConnections", "Too many connections are open to this listener."
     FORWARDED = "forwarded", 403, "Forwarded", "Requests that came through a proxy are refused: set NO_PROXY."
     BROWSER = "browser", 403, "Browser", "Requests of browsers are refused."

@@ -1,14 +1,18 @@
 """The one hardened server: deadlines, bounds and JSON errors for every listener.
 
-A connection is in one of five states, and a deadline stands behind each:
+A connection is in one of seven states, and a deadline stands behind each:
 
-    IDLE ──bytes──▶ HEAD ──complete──▶ ANSWERING ──▶ WRITING ──▶ IDLE
-      │               │ malformed, oversized, slow        │ last answer
-      └──closed       └───────────▶ LINGERING ◀───────────┘
+                      ┌──with a body──▶ QUEUED ──▶ BODY ──whole──┐
+                      │                                          ▼
+    IDLE ──bytes──▶ HEAD ──complete────────────────────────▶ ANSWERING ──▶ WRITING ──▶ IDLE
+      │               │ malformed, oversized, slow: so too a body               │ last answer
+      └──closed       └──────────────────────▶ LINGERING ◀──────────────────────┘
 
-aiohttp's parser reads one head at a time. Its server is not used: that makes a task for each request, answers errors
-as text and logs them with a traceback. A head is everything that is read: a request that announces a body is answered
-and its connection closed, after the bytes under way are dropped, so that no reset overtakes the answer.
+aiohttp's parser reads one head at a time, and chunks. Its server is not used: that makes a task for each request,
+answers errors as text and logs them with a traceback. Where `Limits.body` is 0 a head is everything that is read: a
+request that announces a body is answered and its connection closed, after the bytes under way are dropped, so that no
+reset overtakes the answer. Else the body of a POST is read: a short one at once, long ones a few at a time, so that all
+of them together are bounded, and of one that is too long the beginning is kept, for an answer on its merits.
 
 The server does not know what is served, and logs nothing: it tells of refusals and of a handler's exceptions.
 """
@@ -20,14 +24,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from math import inf
 
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
-from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from sidecar.body import AT_ONCE, Body
 from sidecar.contract import BROKEN, Answer, Refusal, Request
+from sidecar.tls import Secure, Tls
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
@@ -37,6 +44,8 @@ HEAD = 16384
 LINES = 100
 # What a closed connection may still have under way, and for how long it is waited for.
 DREGS, LINGER = 65536, 1.0
+# Long bodies that are read at once; the others wait for their turn.
+LONG_ONES = 4
 # Connections above the limit that are told so at leisure; those above that are closed without waiting for their bytes.
 SPARE = 64
 # A burst waits in the kernel: a connection request that finds no room there is repeated only a second later.
@@ -45,36 +54,40 @@ BACKLOG = 1024
 _END = re.compile(rb"\r?\n\r?\n")
 # What no head holds (TLS begins with one): without this a client that speaks another protocol waits for the deadline.
 _FOREIGN = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_CLOSE = b"Connection: close\r\n\r\n"
+_CLOSE, _CONTINUE = b"Connection: close\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many connections, and seconds: to send a head, between requests, to produce and to take an answer.
+    """How many connections, bytes of a body (0: none is read), and seconds: to send a head, to send a body, between
+    requests, to produce and to take an answer.
 
     Clients keep a connection for up to a minute, and one that the server closes first costs them an error.
     """
 
     connections: int
+    body: int = 0
     head: float = 5.0
+    arrival: float = 5.0
     idle: float = 75.0
     answer: float = 5.0
 
 
 # Where a connection stands.
-State = Enum("State", ["IDLE", "HEAD", "ANSWERING", "WRITING", "LINGERING"])
+State = Enum("State", ["IDLE", "HEAD", "QUEUED", "BODY", "ANSWERING", "WRITING", "LINGERING"])
 
 
 class _Connection(asyncio.BufferedProtocol):
-    __slots__ = ("_parser", "_received", "_server", "_spare", "_state", "_task", "deadline", "transport")
+    __slots__ = ("_body", "_parser", "_received", "_server", "_spare", "_state", "_task", "deadline", "transport")
 
     transport: asyncio.Transport
 
     def __init__(self, server: "Server") -> None:
-        make, loop = server.parser, server.loop
-        self._parser = make(BaseProtocol(loop), loop, HEAD, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES)
+        bounded = partial(server.parser, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES)
+        self._parser = bounded(BaseProtocol(server.loop), server.loop, AT_ONCE, auto_decompress=False)
         self._server, self._state, self._received, self._spare = server, State.IDLE, b"", DREGS
         self._task: asyncio.Task[None] | None = None
+        self._body: Body | None = None
         self.deadline = inf
 
     # What the event loop tells
@@ -110,7 +123,9 @@ class _Connection(asyncio.BufferedProtocol):
         self._advance(seen)
 
     def pause_writing(self) -> None:
-        if self._state is not State.LINGERING:
+        if self._state is State.BODY:  # there is no room for the line that it waits for
+            self.transport.abort()
+        elif self._state is not State.LINGERING:
             self._enter(State.WRITING, self._server.limits.answer)
             self.transport.pause_reading()
 
@@ -122,10 +137,17 @@ class _Connection(asyncio.BufferedProtocol):
 
     def expire(self) -> None:
         """The deadline of the state has passed."""
-        if self._state is State.HEAD and self._received:
+        if (self._state is State.HEAD and self._received) or self._state in (State.QUEUED, State.BODY):
             self._refuse(Refusal.SLOW)
         else:
             self.transport.abort()
+
+    def admitted(self) -> None:
+        """It is this connection's turn to send a long body."""
+        if self._state is State.QUEUED and not self.transport.is_closing():
+            self._enter(State.BODY, self._server.limits.arrival)
+            self.transport.resume_reading()
+            self._advance()
 
     def retire(self) -> None:
         """The server closes: at once where nothing is under way, else after the answer."""
@@ -139,8 +161,13 @@ class _Connection(asyncio.BufferedProtocol):
         self.deadline = self._server.loop.time() + seconds
 
     def _advance(self, seen: int = 0) -> None:
-        """Answer every complete head; `seen` bytes of the first have been searched before."""
-        while self._received and self._state in (State.IDLE, State.HEAD) and not self.transport.is_closing():
+        """Answer every complete request; `seen` bytes of the first head have been searched before."""
+        while self._received and not self.transport.is_closing():
+            if self._state is State.BODY:
+                self._gather()
+                continue
+            if self._state not in (State.IDLE, State.HEAD):
+                return
             end = _END.search(self._received, max(seen - 3, 0))
             if end is None or end.end() > HEAD:
                 return self._wait()
@@ -160,9 +187,39 @@ class _Connection(asyncio.BufferedProtocol):
         if not head:  # an empty line before a request is tolerated
             return
         try:
-            request, is_last = _parsed(self._parser, head)
+            request, payload, is_last = _parsed(self._parser, head)
         except ValueError:
             return self._refuse(Refusal.OVERSIZED if head.count(b"\n") > LINES else Refusal.MALFORMED)
+        most = self._server.limits.body
+        if payload is EMPTY_PAYLOAD:
+            self._answer(request, is_last=is_last)
+        elif most and request.method == "POST":
+            self._expect(request, Body(request, payload, self._parser, most, is_last=is_last))
+        else:
+            self._answer(request, is_last=True)
+
+    def _expect(self, request: Request, body: Body) -> None:
+        """A body comes: when it is its turn, where it is a long one."""
+        self._body = body
+        self._enter(State.BODY, self._server.limits.arrival)
+        if not self._received and request.headers.get("expect", "").lower() == "100-continue":
+            self.transport.write(_CONTINUE)
+        if body.is_long and not self._server.admit(self):
+            self._state = State.QUEUED
+            self.transport.pause_reading()
+
+    def _gather(self) -> None:
+        assert self._body is not None
+        try:
+            self._received = self._body.feed(self._received)
+        except ValueError:
+            return self._refuse(Refusal.MALFORMED)
+        if self._body.is_whole:
+            body, self._body = self._body, None
+            self._answer(body.request, is_last=body.is_last)
+            self._server.release(self)
+
+    def _answer(self, request: Request, *, is_last: bool) -> None:
         try:
             answer = self._server.handler(request)
         except Exception as error:  # noqa: BLE001 -- a bug in one answer must not end the serving of the others
@@ -208,6 +265,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         self._server.refused(refusal)
+        self._server.release(self)
         self._send(refusal.answer, "", is_last=True)
 
 
@@ -229,21 +287,35 @@ class Server:
         self.buffer = memoryview(bytearray(HEAD))
         self.is_closing = False
         self.connections: set[_Connection] = set()
+        self._long: list[_Connection] = []  # who sends a long body or waits for it, in the order of their turns
         self._listeners: list[asyncio.Server] = []
         self._sweeping: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
-    async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Accept connections on `sockets`, which now belong to the server."""
+    async def start(self, sockets: Sequence[socket.socket], tls: Tls | None = None) -> None:
+        """Accept connections on `sockets`, which now belong to the server; with `tls`, each begins with its handshake.
+
+        The handshake has no time of its own: it is made within that of the first head.
+        """
+
+        def accept() -> asyncio.BufferedProtocol:
+            connection = _Connection(self)
+            return Secure(tls, connection, self.buffer) if tls else connection
+
         for sock in sockets:
             # Inherited by every connection: an answer does not wait for the acknowledgement of the one before.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            listener = await self.loop.create_server(lambda: _Connection(self), sock=sock, backlog=BACKLOG)
+            listener = await self.loop.create_server(accept, sock=sock, backlog=BACKLOG)
             self._listeners.append(listener)
+
+    def retire(self) -> None:
+        """From now on every answer is the last of its connection."""
+        self.is_closing = True
 
     async def close(self) -> None:
         """Finish the requests in flight, close every connection, and the listeners last."""
-        self.is_closing = True
+        self.retire()
+        self._empty.clear()
         for connection in tuple(self.connections):
             connection.retire()
         with suppress(TimeoutError):
@@ -266,8 +338,22 @@ class Server:
             self._sweep()
         return len(self.connections) - 1
 
+    def admit(self, connection: _Connection) -> bool:
+        """Whether there is room for one more long body; else the connection is `admitted` when there is."""
+        self._long.append(connection)
+        return len(self._long) <= LONG_ONES
+
+    def release(self, connection: _Connection) -> None:
+        """Its long body is done with, if it had one: whose turn is it?"""
+        if connection in self._long:
+            place = self._long.index(connection)
+            self._long.remove(connection)
+            if place < LONG_ONES <= len(self._long):
+                self.loop.call_soon(self._long[LONG_ONES - 1].admitted)
+
     def lost(self, connection: _Connection) -> None:
         """Forget a connection that is closed."""
+        self.release(connection)
         self.connections.discard(connection)
         if self.is_closing and not self.connections:
             self._empty.set()
@@ -279,12 +365,12 @@ class Server:
             if now >= connection.deadline:
                 connection.expire()
         if self.connections:
-            tick = min(self.limits.head, self.limits.idle, self.limits.answer, LINGER) / 4
+            tick = min(self.limits.head, self.limits.arrival, self.limits.idle, self.limits.answer, LINGER) / 4
             self._sweeping = self.loop.call_later(tick, self._sweep)
 
 
-def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, bool]:
-    """The request of one complete head, and whether it is the connection's last; raises ValueError."""
+def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, StreamReader, bool]:
+    """The request of one complete head, its body, and whether it is the connection's last; raises ValueError."""
     try:
         [(message, payload)], _, _ = parser.feed_data(head)
     except HttpProcessingError as error:
@@ -292,6 +378,6 @@ def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, bool]:
     if message.version not in ((1, 0), (1, 1)):
         raise ValueError("version")
     # HTTP/1.0 has no agreed way to keep a connection.
-    is_last = message.should_close or message.upgrade or payload is not EMPTY_PAYLOAD or message.version < (1, 1)
+    is_last = message.should_close or message.upgrade or message.version < (1, 1)
     headers = {name.lower(): ", ".join(message.headers.getall(name)) for name in message.headers}
-    return Request(method=message.method, target=message.path, headers=headers), is_last
+    return Request(method=message.method, target=message.path, headers=headers), payload, is_last

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 
 import pytest
 from aiohttp.http_parser import HttpRequestParser, HttpRequestParserPy
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sidecar.contract import Answer, Request, compact
 from sidecar.http import DREGS, HEAD, LINES, Limits
-from tests.wire import HANG, Response, ask, connected, exchange, get, last, logged, receive, responses, serving
+from tests.wire import HANG, Response, ask, connected, exchange, get, last, logged, pour, receive, responses, serving
 
 HELLO = Answer.of(200, compact({"code": "Hello", "message": "hello", "Code": "Hello", "Message": "hello"}))
 
@@ -224,18 +224,6 @@ async def test_what_a_body_holds_is_never_taken_for_a_request(parser: Parser) ->
     for lines in (["Transfer-Encoding: chunked"], [f"Content-Length: {len(smuggled)}"]):
         async with serving(hello, parser=parser) as served:
             assert len(responses(await exchange(served.port, get("/", *lines) + smuggled))) == 1
-
-
-async def pour(writer: asyncio.StreamWriter, raw: bytes) -> int:
-    """Sends `raw` again and again for as long as the other side takes it; how many bytes that were."""
-    sent = 0
-    with suppress(ConnectionError):
-        async with asyncio.timeout(HANG):
-            while True:
-                writer.write(raw)
-                await writer.drain()
-                sent += len(raw)
-    return sent
 
 
 async def test_d20_a_body_without_end_is_cut() -> None:

@@ -18,7 +18,7 @@ LAYERS = {
         *("archive", "bypass", "contract", "events", "formats", "ledger", "remedies"),
         *("rules", "schedule", "tokens", "values"),
     },
-    "tools of the edges": {"board", "files"},
+    "tools of the edges": {"board", "body", "files", "tls"},
     "edges": {
         *("authorization", "http", "log", "metrics", "probe"),
         *("credentials_file", "endpoint", "imds", "sockets", "state", "status", "sts", "token_file"),
@@ -35,7 +35,7 @@ FEATURES = {"demo", "emulator", "iam", "kube"}
 # What may know each library; the emulator is a program of its own.
 OWNERS = {
     "aiobotocore": {"sts"},
-    "aiohttp": {"http", "sts"},  # sts translates the errors of the client that aiobotocore runs on
+    "aiohttp": {"body", "http", "sts"},  # sts translates the errors of the client that aiobotocore runs on
     "boto3": {"demo"},
     "botocore": {"sts", "profiles"},  # profiles: AWS's own reading of its configuration file
     "jwt": {"tokens"},
@@ -53,7 +53,7 @@ PROBE_LIBRARY = {"__future__", "collections.abc", "socket", "sys"}
 
 LONGEST_FUNCTION = 40  # a function is a screen
 LONGEST_MODULE = 400  # above that it is two rooms
-MOST_CODE = 3_200  # lines of the product: what one person reads in a day
+MOST_CODE = 3_500  # lines of the product: what one person reads in a day, with the webhook's TLS and bodies below it
 
 
 def room(name: str) -> str:
@@ -152,7 +152,7 @@ def test_the_core_neither_opens_nor_prints() -> None:
         ("sidecar.endpoint", "from sidecar import sts", "a neighbour"),
         ("sidecar.refresher", "import botocore.session", "only profiles, sts may"),
         ("sidecar.log", "from prometheus_client import Counter", "only kube, metrics may"),
-        ("sidecar.state", "from aiohttp import web", "only http, sts may"),
+        ("sidecar.state", "from aiohttp import web", "only body, http, sts may"),
         ("sidecar.probe", "import json", "a probe"),
         ("sidecar.daemon", "from sidecar.emulator import Emulator", "a feature"),
         ("sidecar.cli", "from sidecar import demo", "a feature"),

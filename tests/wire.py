@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ import pytest
 from aiohttp.http_parser import HttpRequestParser
 
 from sidecar.http import Handler, Limits, Server
+from sidecar.tls import Tls
 
 # Beyond this a test calls it a hang; every deadline under test is far shorter.
 HANG = 5.0
@@ -55,6 +57,11 @@ def last(path: str = "/v1/credentials", *lines: str, method: str = "GET", host: 
     return get(path, *lines, "Connection: close", method=method, host=host)
 
 
+def post(body: bytes, path: str = "/", *lines: str) -> bytes:
+    """A request with a body of that length."""
+    return get(path, f"Content-Length: {len(body)}", *lines, method="POST") + body
+
+
 def responses(raw: bytes, *, head: bool = False) -> list[Response]:
     """All of `raw` as responses, each with a length that is true; `head`: they answer HEAD and have no body."""
     found = []
@@ -76,10 +83,10 @@ def responses(raw: bytes, *, head: bool = False) -> list[Response]:
 
 @asynccontextmanager
 async def connected(
-    port: int, *, host: str = "127.0.0.1"
+    port: int, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A connection that is gone afterwards, whoever closed it."""
-    reader, writer = await asyncio.open_connection(host, port)
+    """A connection, over TLS if a context is given, that is gone afterwards, whoever closed it."""
+    reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         yield reader, writer
     finally:
@@ -88,9 +95,11 @@ async def connected(
             await writer.wait_closed()
 
 
-async def exchange(port: int, raw: bytes, *, is_half_closed: bool = False, host: str = "127.0.0.1") -> bytes:
+async def exchange(
+    port: int, raw: bytes, *, is_half_closed: bool = False, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None
+) -> bytes:
     """All that comes back for `raw` until the server closes."""
-    async with connected(port, host=host) as (reader, writer):
+    async with connected(port, host=host, tls=tls) as (reader, writer):
         writer.write(raw)
         if is_half_closed:
             writer.write_eof()
@@ -98,9 +107,9 @@ async def exchange(port: int, raw: bytes, *, is_half_closed: bool = False, host:
             return await reader.read()
 
 
-async def ask(port: int, raw: bytes, *, host: str = "127.0.0.1") -> Response:
+async def ask(port: int, raw: bytes, *, host: str = "127.0.0.1", tls: ssl.SSLContext | None = None) -> Response:
     """The one response to `raw`, after which the server closes."""
-    found = responses(await exchange(port, raw, host=host), head=raw.startswith(b"HEAD "))
+    found = responses(await exchange(port, raw, host=host, tls=tls), head=raw.startswith(b"HEAD "))
     assert len(found) == 1
     return found[0]
 
@@ -111,6 +120,18 @@ async def receive(reader: asyncio.StreamReader) -> Response:
         top = await reader.readuntil(b"\r\n\r\n")
         length = next(int(line[16:]) for line in top.split(b"\r\n") if line.startswith(b"Content-Length: "))
         return responses(top + await reader.readexactly(length))[0]
+
+
+async def pour(writer: asyncio.StreamWriter, raw: bytes) -> int:
+    """Sends `raw` again and again for as long as the other side takes it; how many bytes that were."""
+    sent = 0
+    with suppress(ConnectionError):
+        async with asyncio.timeout(HANG):
+            while True:
+                writer.write(raw)
+                await writer.drain()
+                sent += len(raw)
+    return sent
 
 
 async def until(is_so: Callable[[], bool]) -> None:
@@ -153,6 +174,7 @@ async def serving(
     limits: Limits | None = None,
     sockets: Sequence[socket.socket] = (),
     parser: type[HttpRequestParser] = HttpRequestParser,
+    tls: Tls | None = None,
 ) -> AsyncIterator[Served]:
     """A server on loopback with `handler`, closed at the end."""
     refused: list[str] = []
@@ -161,7 +183,7 @@ async def serving(
     server.parser = parser
     server.gone = asyncio.Event()
     listening = list(sockets) or [socket.create_server(("127.0.0.1", 0))]
-    await server.start(listening)
+    await server.start(listening, tls)
     port = listening[0].getsockname()[1]
     try:
         yield Served(server=server, port=port, refused=refused, failures=failures)

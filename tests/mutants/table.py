@@ -38,7 +38,7 @@ _DENIED = f"{_CASES}what_is_denied_is_said_with_a_remedy"
 _WARNED = f"{_CASES}what_is_warned_of_is_all_that_is_warned_of"
 _IMDS, _FILES, _CREDENTIALS_FILE = "sidecar/imds.py", "sidecar/files.py", "sidecar/credentials_file.py"
 _METADATA, _FILE = "tests/test_imds.py::test_r27_", "tests/test_credentials_file.py::test_r29_"
-_INVARIANT = "tests/test_invariants.py::test_invariant_"
+_INVARIANT, _BODY = "tests/test_invariants.py::test_invariant_", "tests/test_body.py::test_"
 _I1 = f"{_INVARIANT}1_expired_credentials_are_never_served"
 _I2 = f"{_INVARIANT}2_a_failure_never_discards_served_credentials"
 _I3 = f"{_INVARIANT}3_after_a_success_and_after_a_failure_due_is_in_the_future"
@@ -358,6 +358,41 @@ DEFECTS = (
         old="if others >= self._server.limits.connections:",
         new="if others >= 10**6:",
         test="tests/test_http.py::test_d20_a_connection_above_the_limit_gets_503_and_a_close_and_the_others_are_served",
+    ),
+    Mutant(
+        name="D20 every long body at once",
+        file=_HTTP,
+        old="return len(self._long) <= LONG_ONES",
+        new="return True",
+        test=f"{_BODY}long_bodies_are_read_a_few_at_a_time_and_all_of_them_are_answered",
+    ),
+    Mutant(
+        name="D20 a turn that nobody gives away",
+        file=_HTTP,
+        old="            if place < LONG_ONES <= len(self._long):",
+        new="            if False:",
+        test=f"{_BODY}a_long_body_is_read_when_one_before_it_is_done_or_gone",
+    ),
+    Mutant(
+        name="D20 a body without deadline",
+        file=_HTTP,
+        old=" or self._state in (State.QUEUED, State.BODY):",
+        new=":",
+        test=f"{_BODY}a_body_that_does_not_come_gets_408_and_a_close",
+    ),
+    Mutant(
+        name="D20 all of a body that is too long",
+        file="sidecar/body.py",
+        old="            del self._kept[KEPT:]",
+        new="            pass",
+        test=f"{_BODY}of_a_body_that_is_too_long_the_beginning_is_kept_and_so_is_the_connection",
+    ),
+    Mutant(
+        name="D20 handshakes that nobody counts",
+        file="sidecar/tls.py",
+        old="        self._below = transport\n        self._above.connection_made(self)",
+        new="        self._below = transport",
+        test="tests/test_tls.py::test_d20_a_handshake_that_is_not_made_counts_and_ends_by_its_deadline",
     ),
     Mutant(
         name="D30 written in place",
