@@ -8,22 +8,18 @@ Listeners open before the first walk, so that a workload that asks early is answ
 """
 
 import asyncio
-import gc
-import resource
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from math import inf
 from socket import socket
-from typing import Any
 
-from sidecar import __version__, authorization, files, log
+from sidecar import __version__, authorization, files, log, process
 from sidecar.config import Address, Authorization, Config
 from sidecar.credentials_file import CredentialsFile, Place
 from sidecar.endpoint import Endpoint
 from sidecar.errors import WalkError
-from sidecar.events import Event, HandlerFailed, Listening, Observe, Started, Stopping
+from sidecar.events import Event, Listening, Observe, Started, Stopping
 from sidecar.http import Handler, Limits, Server
 from sidecar.imds import Imds
 from sidecar.ledger import Ledger, Picture, trouble
@@ -37,12 +33,6 @@ from sidecar.sts import Sts
 
 # Every SDK of every container of a pod, with a pool each, is far below; the status port is kubelet's and Prometheus's.
 CREDENTIAL_CONNECTIONS, STATUS_CONNECTIONS = 1024, 64
-# Two listeners for credentials, the status, what each closes at leisure, and a few dozen for STS, the log and Python.
-OPEN_FILES = 4096
-# Seconds between two reports of the same failure: a listener without files fails thousands of times in one.
-TOLD = 1.0
-# Seconds from open listeners to the one full collection of garbage: it takes 50 ms, and the first walk comes before.
-SETTLED = 2.0
 
 
 async def once(config: Config, outside: Outside, name: str | None = None) -> Session:
@@ -67,15 +57,11 @@ async def once(config: Config, outside: Outside, name: str | None = None) -> Ses
 
 async def run(config: Config, outside: Outside) -> int:
     """Serves until SIGTERM or SIGINT; answers the exit code. Raises ConfigError where it cannot begin."""
-    _limit_files()
+    process.limit_files()
     async with Sts(outside.wall) as sts:
         daemon = Daemon(config, outside, sts.assume, log.subscriber(config.log_level, config.log_format))
-        stop, loop = asyncio.Event(), asyncio.get_running_loop()
-        loop.set_exception_handler(daemon.caught)
-        loop.add_signal_handler(signal.SIGHUP, daemon.refresher.ask)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await daemon.serve(stop)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, daemon.refresher.ask)
+        await daemon.serve(process.begin(daemon.bugs))
     return 0
 
 
@@ -97,7 +83,7 @@ class Daemon:
 
     def __init__(self, config: Config, outside: Outside, assume: Assume, observe: Observe) -> None:
         self._config, self._outside, self._log, self._is_stopping = config, outside, observe, False
-        self._told: dict[Event, float] = {}  # the failure that was told last, and when
+        self.bugs = process.Bugs(outside.clock, self._observe)
         self._state = State(config.state_dir, boot=outside.boot, observe=self._observe) if config.state_dir else None
         self.metrics = Metrics(config.targets, self._look)
         ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()
@@ -124,7 +110,7 @@ class Daemon:
             addresses = tuple(shown(*sock.getsockname()[:2]) for sock in sockets)
             await servers[-1].start(sockets)
             self._observe(Listening(face=face.name, addresses=addresses))
-        asyncio.get_running_loop().call_later(SETTLED, _settle)
+        process.settle_soon()
         try:
             await self._refresh_until(stop)
         finally:
@@ -150,17 +136,6 @@ class Daemon:
             for task in working:
                 with suppress(asyncio.CancelledError):
                     await task
-
-    def caught(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
-        """What the event loop caught: a bug, reported by type and place."""
-        self._failed("event loop", context.get("exception") or RuntimeError(context.get("message", "")))
-
-    def _failed(self, face: str, error: BaseException) -> None:
-        where, now = log.whereabouts(error).partition(" at ")[2], self._outside.clock()
-        failed = HandlerFailed(face=face, error=type(error).__name__, where=where)
-        if now >= self._told.get(failed, -inf) + TOLD:
-            self._told = {failed: now}
-            self._observe(failed)
 
     def _observe(self, event: Event) -> None:
         self._log(event)
@@ -226,26 +201,6 @@ class Daemon:
 
     def _server(self, face: _Face) -> Server:
         limits = Limits(connections=face.connections)
-        return Server(face.handle, limits, refused=face.refused, failed=lambda error: self._failed(face.name, error))
-
-
-def _settle() -> None:
-    gc.collect()
-    gc.freeze()  # what lives as long as the process is not looked through again
-
-
-def _limit_files() -> None:
-    """No core file, which would hold every secret, and room for every connection: many hosts allow 1,024 files.
-
-    A limit of one byte also stops kernels that pipe cores to a program; zero, which does not, is what remains where
-    the limit may not be raised to it.
-    """
-    for limit in (1, 0):
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
-            break
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < OPEN_FILES and soft != resource.RLIM_INFINITY:
-        most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return Server(
+            face.handle, limits, refused=face.refused, failed=lambda error: self.bugs.failed(face.name, error)
+        )

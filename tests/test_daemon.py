@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar import daemon
+from sidecar import daemon, process
 from sidecar.emulator import World, allow, guide_world
 from sidecar.errors import ConfigError
 from sidecar.events import HandlerFailed, HopSucceeded, Listening, Started, StateRestored, TokenRead
@@ -94,7 +94,7 @@ async def test_what_the_loop_and_the_servers_catch_is_reported_by_type_and_place
         try:
             raise ValueError("a secret")
         except ValueError as error:
-            life.daemon.caught(asyncio.get_running_loop(), {"exception": error})
+            life.daemon.bugs.caught(asyncio.get_running_loop(), {"exception": error})
             server.failed(error)
     failed = life.happened(HandlerFailed)
     assert [each.face for each in failed] == ["event loop", "status"]
@@ -110,7 +110,7 @@ async def test_d20_the_files_are_enough_for_every_connection_to_every_face(tmp_p
         faces = [*life.daemon._faces()]
         assert [face.name for face in faces] == ["credentials", "imds", "status"]
         # A few dozen more for STS, the log and Python itself.
-        assert sum(face.connections + SPARE for face in faces) + 100 < daemon.OPEN_FILES
+        assert sum(face.connections + SPARE for face in faces) + 100 < process.OPEN_FILES
 
 
 @in_virtual_time
@@ -118,7 +118,7 @@ async def test_the_same_failure_is_told_once_in_a_second(tmp_path: Path) -> None
     async with Life(tmp_path) as life:
         for _ in range(3):
             for _ in range(1_000):
-                life.daemon.caught(asyncio.get_running_loop(), {"exception": OSError(24, "Too many open files")})
+                life.daemon.bugs.caught(asyncio.get_running_loop(), {"exception": OSError(24, "Too many open files")})
             await life.passes(1.0)
         assert len(life.happened(HandlerFailed)) == 3
 
@@ -139,7 +139,7 @@ async def test_a_second_sidecar_that_finds_the_port_taken_leaves_the_state_alone
         assert kept.read_bytes() == before
 
 
-@pytest.mark.parametrize(("hard", "soft"), [(8192, daemon.OPEN_FILES), (512, 512), (256, 256)])
+@pytest.mark.parametrize(("hard", "soft"), [(8192, process.OPEN_FILES), (512, 512), (256, 256)])
 async def test_d20_there_are_files_for_every_connection_as_far_as_the_host_allows(
     tmp_path: Path, hard: int, soft: int
 ) -> None:

@@ -24,7 +24,7 @@ LAYERS = {
         *("credentials_file", "endpoint", "imds", "sockets", "state", "status", "sts", "token_file"),
     },
     "loop": {"refresher"},
-    "composition": {"client", "config", "daemon", "profiles", "settings", "workload"},
+    "composition": {"client", "config", "daemon", "process", "profiles", "settings", "workload"},
     "command line": {"__main__", "cli"},
 }
 PURE = LAYERS["nouns"] | LAYERS["decisions"]
