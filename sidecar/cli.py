@@ -21,8 +21,9 @@ from sidecar import __version__, config
 from sidecar.errors import ConfigError, SidecarError
 from sidecar.formats import FORMS, document
 from sidecar.model import Outside
-from sidecar.settings import ANY_HOST, SETTINGS, pick
-from sidecar.values import Setting, Values
+from sidecar.rules import Illegal
+from sidecar.settings import ANY_HOST, SETTINGS, Address, pick
+from sidecar.values import Setting, Values, unknown
 
 OK, FAILED, MISCONFIGURED, INTERRUPTED = 0, 1, 2, 130  # 130: what shells say of a program ended by Ctrl-C
 
@@ -178,6 +179,45 @@ def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
     print(text)
 
 
+def _webhook(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Serve the admission webhook: give each pod that asks for it what it lacks. The certificate is read again when it
+    is replaced. SIGTERM ends it after the drain."""
+    values = Values(SETTINGS, flags, os.environ)
+    values.problems |= dict.fromkeys(unknown(os.environ, values.origins))
+    status, drain, level, form = (values[name] for name in _REVIEWING)
+    values.check()
+    import asyncio
+
+    from sidecar import log
+    from sidecar.kube import cluster, webhook
+    from sidecar.kube.reviews import Reviewer
+
+    injector, source = _injector(args), values.origins["SIDECAR_STATUS_LISTEN"].source
+    options = webhook.Options(
+        image=injector.image,
+        tls_dir=args.tls_dir,
+        reviews=webhook.Place(address=args.listen, setting="--listen", source="command line"),
+        status=webhook.Place(address=status, setting="SIDECAR_STATUS_LISTEN", source=source),
+        drain=drain,
+    )
+    doubt = cluster.doubt(os.environ)
+    return asyncio.run(webhook.run(options, Reviewer(injector), _outside(), log.subscriber(level, form), doubt))
+
+
+def _injector(args: argparse.Namespace) -> Any:
+    """What was said for all pods; ConfigError where it is wrong for every one of them."""
+    from sidecar.kube.annotations import PREFIX, ask
+    from sidecar.kube.injection import IMAGE, Injector
+
+    defaults = dict(args.set)
+    try:
+        ask({}, defaults)
+    except ConfigError as error:  # what is missing may be said by the pods
+        if problems := [each for each in error.problems if each.setting.removeprefix(PREFIX) in defaults]:
+            raise ConfigError(problems) from None
+    return Injector(image=args.image or IMAGE, defaults=defaults, random_token=_outside().random_token)
+
+
 def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     """See it work on this machine, against an embedded STS. Needs an extra: pip install 'credential-sidecar[demo]'."""
     try:
@@ -198,6 +238,23 @@ def _outside() -> Outside:
     clock = partial(time.clock_gettime, getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
     token = partial(secrets.token_urlsafe, 32)  # 256 bits in 43 characters
     return Outside(clock=clock, wall=time.time, chance=random.random, random_token=token, boot=boot)
+
+
+def _address(text: str) -> Address:
+    """An address and a port, as SIDECAR_STATUS_LISTEN has them."""
+    try:
+        address: Address = pick("SIDECAR_STATUS_LISTEN")[0].parse(text)
+        return address
+    except Illegal as illegal:
+        raise argparse.ArgumentTypeError(f"{text!r} is {illegal.wrong}. {illegal.remedy}") from None
+
+
+def _said(text: str) -> tuple[str, str]:
+    """A name and what is said of it."""
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE; write for instance region=eu-central-1")
+    return name, value
 
 
 def _seconds(text: str) -> float:
@@ -237,6 +294,30 @@ _NEEDED: tuple[_Argument, ...] = (
     ("--subject", {"metavar": "NAME", "help": "system:serviceaccount:NAMESPACE:NAME; default the token's"}),
 )
 
+# What an injector is told for all pods.
+_INJECTION: tuple[_Argument, ...] = (
+    ("--image", {"metavar": "IMAGE", "help": "the sidecar's; default credential-sidecar and the version"}),
+    (
+        "--set",
+        {
+            "action": "append",
+            "type": _said,
+            "default": [],
+            "metavar": "NAME=VALUE",
+            "help": "an annotation without its prefix, for pods that do not have it (may be said more than once)",
+        },
+    ),
+)
+_TLS_DIR, _REVIEWS = "/etc/credential-sidecar/tls", "*:9943"
+_LISTENING: tuple[_Argument, ...] = (
+    ("--tls-dir", {"default": _TLS_DIR, "metavar": "DIR", "help": f"holds tls.crt and tls.key; default {_TLS_DIR}"}),
+    (
+        "--listen",
+        {"type": _address, "default": _REVIEWS, "metavar": "ADDRESS", "help": f"for reviews; default {_REVIEWS}"},
+    ),
+)
+_REVIEWING = ("SIDECAR_STATUS_LISTEN", "SIDECAR_DRAIN", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT")
+
 # What a single walk needs.
 _WALKING = ("The chain", "How STS is reached", "SIDECAR_LOG_LEVEL", "SIDECAR_LOG_FORMAT")
 
@@ -248,5 +329,6 @@ COMMANDS = (
     Command("probe", _probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
     Command("config", _config, SETTINGS),
     Command("iam", _iam, pick("The chain", "AWS_REGION"), _NEEDED),
+    Command("webhook", _webhook, pick(*_REVIEWING), (*_INJECTION, *_LISTENING)),
     Command("demo", _demo, (), (("--once", {"action": "store_true", "help": "end after the first credentials"}),)),
 )

@@ -5,7 +5,7 @@ time or on what is held is read at the scrape. Label values are bounded by the c
 series exists from the first scrape, and none holds a secret, a role or an account.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,12 @@ def _defined(row: str) -> Definition:
     return Definition(kind, name, () if labels == "-" else tuple(labels.split(",")), meaning)
 
 
-# Kind, name, labels, meaning; a timestamp is Unix seconds.
-DEFINITIONS = tuple(map(_defined, Path(__file__).with_suffix(".txt").read_text("ascii").splitlines()))
+def defined(path: Path) -> tuple[Definition, ...]:
+    """The rows of a table: kind, name, labels, meaning; a timestamp is Unix seconds."""
+    return tuple(map(_defined, path.read_text("ascii").splitlines()))
+
+
+DEFINITIONS = defined(Path(__file__).with_suffix(".txt"))
 
 
 class Metrics:
@@ -65,7 +69,7 @@ class Metrics:
         self._targets, self._look = tuple(targets), look
         self._registry = prometheus.CollectorRegistry()
         self._packed: dict[Hop, int] = {}
-        self._metrics = {each.name: _metric(each, self._registry) for each in DEFINITIONS}
+        self._metrics = {each.name: metric(each, self._registry, _BUCKETS) for each in DEFINITIONS}
         self._counters = {(name, *labels): self._series(name, *labels) for name, *labels in self._counted()}
         prometheus.ProcessCollector(registry=self._registry)
         prometheus.PlatformCollector(registry=self._registry)
@@ -149,8 +153,9 @@ class Metrics:
                 yield "packed_policy_ratio", self._packed.get(hop, 0) / 100, name, hop.position
 
 
-def _metric(each: Definition, registry: prometheus.CollectorRegistry) -> Any:
-    more = {"buckets": _BUCKETS[each.name]} if each.name in _BUCKETS else {}
+def metric(each: Definition, registry: prometheus.CollectorRegistry, buckets: Mapping[str, Sequence[float]]) -> Any:
+    """The metric in the client library's terms, in `registry`; `buckets` are those of the histograms by their names."""
+    more = {"buckets": buckets[each.name]} if each.name in buckets else {}
     return _KINDS[each.kind](PREFIX + each.name, each.meaning, each.labels, registry=registry, **more)
 
 

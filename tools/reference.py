@@ -15,7 +15,8 @@ from pathlib import Path
 from sidecar.cli import COMMANDS
 from sidecar.kube.annotations import ANNOTATIONS
 from sidecar.kube.annotations import PREFIX as OURS
-from sidecar.metrics import DEFINITIONS, PREFIX
+from sidecar.kube.metrics import DEFINITIONS as OF_THE_WEBHOOK
+from sidecar.metrics import DEFINITIONS, PREFIX, Definition
 from sidecar.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +67,9 @@ def page() -> str:
         _ANNOTATIONS,
         *_annotations(),
         _METRICS,
-        *_metrics(),
+        *_metrics(DEFINITIONS),
+        "The webhook's, at `/metrics` of its own status listener:\n",
+        *_metrics(OF_THE_WEBHOOK),
     )
     return "\n".join(parts)
 
@@ -93,8 +96,8 @@ def _annotations() -> Iterator[str]:
         yield from _table(("annotation", "meaning", "default", "becomes"), cells)
 
 
-def _metrics() -> Iterator[str]:
-    rows = [(_code(each.name), each.kind, _code(*each.labels), each.meaning) for each in DEFINITIONS]
+def _metrics(definitions: Sequence[Definition]) -> Iterator[str]:
+    rows = [(_code(each.name), each.kind, _code(*each.labels), each.meaning) for each in definitions]
     yield from _table(("metric", "kind", "labels", "meaning"), rows)
 
 
