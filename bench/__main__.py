@@ -10,11 +10,17 @@ from importlib.metadata import version
 from platform import python_version
 from time import perf_counter
 
-from bench import idle, memory, serving, start
+from bench import idle, memory, reviews, serving, start
 from bench.figures import CannotMeasureError, Figure, Plan, table
 from bench.stage import stage
 
-ROOMS = {"start": start.measure, "serving": serving.measure, "memory": memory.measure, "idle": idle.measure}
+ROOMS = {
+    "start": start.measure,
+    "serving": serving.measure,
+    "reviews": reviews.measure,
+    "memory": memory.measure,
+    "idle": idle.measure,
+}
 # Idle windows hold two polls of the token each.
 FULL = Plan(runs=5, walks=1000, load=0.3, idle=4.0)
 QUICK = Plan(runs=3, walks=100, load=0.3, idle=4.0)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import select
 import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from time import perf_counter
+from math import inf
+from time import perf_counter, process_time
 
 from bench.figures import CannotMeasureError
 from bench.stage import processor_seconds, whole
@@ -21,42 +23,69 @@ _PATIENCE = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What came of it: answers per second, the latency in seconds that 99 of 100 answers kept, and the seconds on a
-    core that an answer took the server."""
+    """What came of it: answers per second; the latency in seconds that half of the answers kept, and 99 of 100; and the
+    seconds on a core that an answer took the server, and the generator."""
 
     rate: float
+    p50: float
     p99: float
     work: float
+    own: float
 
 
-def load(port: int, pid: int, *, request: bytes, connections: int, seconds: float) -> Load:
-    """Sends `request` to the process `pid` on every connection, each as soon as the answer before is whole."""
+def load(
+    port: int,
+    pid: int,
+    *,
+    request: bytes,
+    connections: int,
+    seconds: float = inf,
+    answers: float = inf,
+    tls: ssl.SSLContext | None = None,
+) -> Load:
+    """Sends `request` to the process `pid` on every connection, each as soon as the answer before is whole.
+
+    It ends after so many `seconds` or `answers`; with `tls`, whoever has it must be `localhost`.
+    """
     with ExitStack() as stack:
-        socks = [stack.enter_context(_connected(port)) for _ in range(connections)]
+        socks = [stack.enter_context(_connected(port, tls)) for _ in range(connections)]
         size = max(_first(sock, request) for sock in socks)
+        for sock in socks:
+            sock.setblocking(False)
         epoll = stack.enter_context(select.epoll())
-        began, before = perf_counter(), processor_seconds(pid)
-        latencies = list(_latencies({sock.fileno(): sock for sock in socks}, epoll, request, size, seconds))
-        elapsed, worked = perf_counter() - began, processor_seconds(pid) - before
+        began, before, own = perf_counter(), processor_seconds(pid), process_time()
+        by_number = {sock.fileno(): sock for sock in socks}
+        latencies = list(_latencies(by_number, epoll, request, size, seconds=seconds, answers=answers))
+        elapsed, worked, own = perf_counter() - began, processor_seconds(pid) - before, process_time() - own
     count = len(latencies)
-    return Load(rate=count / elapsed, p99=sorted(latencies)[int(count * 0.99)], work=worked / count)
+    latencies.sort()
+    return Load(
+        rate=count / elapsed,
+        p50=latencies[count // 2],
+        p99=latencies[int(count * 0.99)],
+        work=worked / count,
+        own=own / count,
+    )
 
 
 def _latencies(
-    socks: dict[int, socket.socket], epoll: select.epoll, request: bytes, size: int, seconds: float
+    socks: dict[int, socket.socket], epoll: select.epoll, request: bytes, size: int, *, seconds: float, answers: float
 ) -> Iterator[float]:
-    end = perf_counter() + seconds
+    end, count = perf_counter() + seconds, 0
     sent, received = dict.fromkeys(socks, 0.0), dict.fromkeys(socks, 0)
     for number, sock in socks.items():
         epoll.register(number, select.EPOLLIN)
         sent[number] = perf_counter()
         sock.sendall(request)
-    while (now := perf_counter()) < end:
+    while (now := perf_counter()) < end and count < answers:
         ready = epoll.poll(_PATIENCE)
         if not ready:
             raise CannotMeasureError(f"no answer within {_PATIENCE:.0f} s")
         for number, _ in ready:
-            piece = socks[number].recv(65536)
+            try:
+                piece = socks[number].recv(65536)
+            except ssl.SSLWantReadError:  # a part of a record
+                continue
             if not piece or (not received[number] and not piece.startswith(b"HTTP/1.1 200 ")):
                 raise CannotMeasureError(f"under load it answered {piece[:40]!r}")
             received[number] += len(piece)
@@ -64,14 +93,15 @@ def _latencies(
                 continue
             now = perf_counter()
             yield now - sent[number]
+            count += 1
             received[number], sent[number] = 0, now
             socks[number].sendall(request)
 
 
-def _connected(port: int) -> socket.socket:
+def _connected(port: int, tls: ssl.SSLContext | None) -> socket.socket:
     sock = socket.create_connection(("127.0.0.1", port), timeout=_PATIENCE)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
+    return tls.wrap_socket(sock, server_hostname="localhost") if tls else sock
 
 
 def _first(sock: socket.socket, request: bytes) -> int:
