@@ -126,9 +126,15 @@ class Pod:
 
 
 @asynccontextmanager
-async def pod(home: Path, example: str = "pod", universe: Callable[[str], World] = guide_world) -> AsyncIterator[Pod]:
-    """The pod of an example, made and not yet started, with its STS and its projected token."""
-    document = published(example)
+async def pod(
+    home: Path,
+    example: str = "pod",
+    universe: Callable[[str], World] = guide_world,
+    *,
+    document: Document | None = None,
+) -> AsyncIterator[Pod]:
+    """The pod of an example, or another, made and not yet started, with its STS and its projected token."""
+    document = document or published(example)
     async with AsyncExitStack() as stack:
         for volume in document["spec"]["volumes"]:
             stack.enter_context(_volume(home / volume["name"], volume))
