@@ -7,7 +7,7 @@ other webhooks have added in between, and over another version of the injector.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from sidecar import __version__
 from sidecar.errors import ConfigError, Problem
@@ -40,6 +40,21 @@ class Injector:
     image: str
     defaults: Mapping[str, str]
     random_token: Callable[[], str]
+
+    @classmethod
+    def told(cls, image: str | None, said: Sequence[tuple[str, str]], random_token: Callable[[], str]) -> Self:
+        """By a command line: an image, or none, and what is set; ConfigError where that is wrong for every pod."""
+        defaults: dict[str, str] = {}
+        for name, value in said:
+            if name in defaults:
+                raise ConfigError.of("--set", f"{name}={value}", "command line", f"{name} is set twice", "Set it once.")
+            defaults[name] = value
+        try:
+            ask({}, defaults)
+        except ConfigError as error:  # what is missing may be said by the pods
+            if problems := [each for each in error.problems if each.setting.removeprefix(PREFIX) in defaults]:
+                raise ConfigError(problems) from None
+        return cls(image=image or IMAGE, defaults=defaults, random_token=random_token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
