@@ -179,6 +179,22 @@ def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
     print(text)
 
 
+def _inject(args: argparse.Namespace, _: Mapping[str, str]) -> int:
+    """Add to manifests what the pods of their workloads lack to ask the sidecar. Of all workloads but those whose pods
+    are labelled credential-sidecar.io/inject: "false"; what a pod wants is said by its annotations. The manifests go to
+    standard output, what was done to standard error. Needs an extra: pip install 'credential-sidecar[kube]'."""
+    try:
+        from sidecar.kube import injection, manifests, streams
+    except ModuleNotFoundError as error:
+        raise SidecarError(f"inject needs the package {error.name}: pip install 'credential-sidecar[kube]'") from None
+    inject = partial(injection.inject, injector=_injector(args))
+    given = streams.gather(args.files, sys.stdin)
+    injected, sentences = manifests.inject_all(given, inject, is_labelled_only=args.labelled)
+    _complain(sentences)
+    text = streams.diff(injected) if args.diff else streams.joined(injected)
+    return OK if streams.give(text, sys.stdout) else FAILED
+
+
 def _webhook(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Serve the admission webhook: give each pod that asks for it what it lacks. The certificate is read again when it
     is replaced. SIGTERM ends it after the drain."""
@@ -205,17 +221,9 @@ def _webhook(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
 
 
 def _injector(args: argparse.Namespace) -> Any:
-    """What was said for all pods; ConfigError where it is wrong for every one of them."""
-    from sidecar.kube.annotations import PREFIX, ask
-    from sidecar.kube.injection import IMAGE, Injector
+    from sidecar.kube.injection import Injector
 
-    defaults = dict(args.set)
-    try:
-        ask({}, defaults)
-    except ConfigError as error:  # what is missing may be said by the pods
-        if problems := [each for each in error.problems if each.setting.removeprefix(PREFIX) in defaults]:
-            raise ConfigError(problems) from None
-    return Injector(image=args.image or IMAGE, defaults=defaults, random_token=_outside().random_token)
+    return Injector.told(args.image, args.set, _outside().random_token)
 
 
 def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:
@@ -308,6 +316,13 @@ _INJECTION: tuple[_Argument, ...] = (
         },
     ),
 )
+_LABELLED = 'only those whose pods are labelled credential-sidecar.io/inject: "true"'
+_FILES = {"nargs": "*", "metavar": "[FILE ...]", "help": "YAML or JSON; - for standard input, as without any"}
+_MANIFESTS: tuple[_Argument, ...] = (
+    ("--labelled", {"action": "store_true", "help": _LABELLED}),
+    ("--diff", {"action": "store_true", "help": "print what changes, as a unified diff, instead of the manifests"}),
+    ("files", _FILES),
+)
 _TLS_DIR, _REVIEWS = "/etc/credential-sidecar/tls", "*:9943"
 _LISTENING: tuple[_Argument, ...] = (
     ("--tls-dir", {"default": _TLS_DIR, "metavar": "DIR", "help": f"holds tls.crt and tls.key; default {_TLS_DIR}"}),
@@ -329,6 +344,7 @@ COMMANDS = (
     Command("probe", _probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
     Command("config", _config, SETTINGS),
     Command("iam", _iam, pick("The chain", "AWS_REGION"), _NEEDED),
+    Command("inject", _inject, (), (*_INJECTION, *_MANIFESTS)),
     Command("webhook", _webhook, pick(*_REVIEWING), (*_INJECTION, *_LISTENING)),
     Command("demo", _demo, (), (("--once", {"action": "store_true", "help": "end after the first credentials"}),)),
 )
