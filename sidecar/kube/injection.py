@@ -49,8 +49,9 @@ class Injector:
             if name in defaults:
                 raise ConfigError.of("--set", f"{name}={value}", "command line", f"{name} is set twice", "Set it once.")
             defaults[name] = value
+        whole = {name: text for name, text in defaults.items() if name != "config-map" or "profiles" in defaults}
         try:
-            ask({}, defaults)
+            ask({}, whole)
         except ConfigError as error:  # what is missing may be said by the pods
             if problems := [each for each in error.problems if each.setting.removeprefix(PREFIX) in defaults]:
                 raise ConfigError(problems) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import subprocess
@@ -94,6 +95,15 @@ def test_a_value_may_have_equals_signs(out: Output, tmp_path: Path) -> None:
     (tmp_path / "it.yaml").write_text("apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: app}]\n")
     assert main(["inject", *SETS, "--set", "session-tags=a=b,c=d", str(tmp_path / "it.yaml")]) == 0
     assert b'{name: SIDECAR_SESSION_TAGS, value: "a=b,c=d"}' in out.readouterr().out
+
+
+def test_what_pods_have_to_complete_may_be_set_for_all(out: Output, tmp_path: Path) -> None:
+    asked = {f"credential-sidecar.io/{name}": text for name, text in (("profiles", "orders"), ("region", "eu-west-1"))}
+    metadata = {"name": "orders", "annotations": asked}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [{"name": "app"}]}}
+    (tmp_path / "it.json").write_text(json.dumps(body))
+    assert main(["inject", "--set", "config-map=orders-profiles", str(tmp_path / "it.json")]) == 0
+    assert b'"configMap": {"name": "orders-profiles"}' in out.readouterr().out
 
 
 def test_on_a_terminal_nothing_is_waited_for() -> None:
