@@ -279,8 +279,9 @@ async def test_d20_a_flood_above_the_limit_holds_a_bounded_number_of_connections
             return None
 
         found = [each for each in await asyncio.gather(*(flood() for _ in range(200))) if each]
-        assert {each.status for each in found} == {503}
+        assert {each.status for each in found} <= {503}  # those whose handshake took too long hear nothing
         assert most <= 4 + SPARE + 1
+        assert (await ask(served.port, b"", tls=CLIENT)).status == 503
         assert served.failures == []
 
 
