@@ -55,7 +55,7 @@ class Reviewer:
     def oversized(self, prefix: bytes, size: int) -> Answer:
         """The answer to a review of `size` bytes, which are too many, that begins with `prefix`."""
         message = (
-            f"the review has {size} bytes, and no pod that can be stored is as large. Take something out of the pod."
+            f"the review has {size} bytes, and more than a megabyte is not read. Take something out of the pod."
         )
         return MALFORMED, _denial(_seen(prefix), _TOO_LARGE, message)
 
