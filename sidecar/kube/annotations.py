@@ -84,7 +84,7 @@ _FORMS: Mapping[str, Callable[[str], Any]] = {
     "status-port": _PORT,
     "run-as-user": Form(r"(?a)none|[1-9]\d{0,9}", "not a user", "Write a uid other than 0, or none.", _user),
 }
-# Quoted by no error: a proxy's URL may hold a password.
+# Quoted by no error: a proxy's URL may hold a password, also under a misspelt name.
 _SECRET = "https-proxy"
 
 
@@ -206,7 +206,7 @@ def _ask(merged: tuple[tuple[str, tuple[str, str]], ...]) -> Asked:
 
 
 def _origin(name: str, text: str, source: str) -> Origin:
-    parse, is_secret = _FORMS.get(name, str), name == _SECRET
+    parse, is_secret = _FORMS.get(name, str), name == _SECRET or name not in ANNOTATIONS
     return Origin(name=PREFIX + name, text=text, by=name, source=source, parse=parse, is_secret=is_secret)
 
 

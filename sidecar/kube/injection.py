@@ -47,7 +47,7 @@ class Injector:
         defaults: dict[str, str] = {}
         for name, value in said:
             if name in defaults:
-                raise ConfigError.of("--set", f"{name}={value}", "command line", f"{name} is set twice", "Set it once.")
+                raise ConfigError.of("--set", name, "command line", f"{name} is set twice", "Set it once.")
             defaults[name] = value
         whole = {name: text for name, text in defaults.items() if name != "config-map" or "profiles" in defaults}
         try:

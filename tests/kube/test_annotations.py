@@ -250,6 +250,12 @@ def test_what_nothing_is_near_to_is_unknown_all_the_same(name: str) -> None:
     assert (problem.setting, problem.wrong) == (f"{PREFIX}{name}", "no such annotation")
 
 
+def test_a_value_under_a_name_that_is_unknown_is_not_repeated() -> None:
+    (problem,) = problems({**ROLES, "htps-proxy": "http://user:password@proxy"})
+    assert problem.remedy == f"Did you mean {PREFIX}https-proxy?"
+    assert "password" not in str(problem)
+
+
 def test_the_label_is_no_annotation() -> None:
     (problem,) = problems({**ROLES, "inject": "true"})
     assert "label" in problem.wrong

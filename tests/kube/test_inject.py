@@ -91,6 +91,12 @@ def test_a_set_that_is_no_pair_or_says_nothing_known_is_refused(argv: list[str],
     assert err.count(words) == 1, "not once for each pod"
 
 
+def test_what_is_set_twice_is_not_repeated() -> None:
+    code, _, err = ran(["--set", "https-proxy=http://proxy", "--set", "https-proxy=http://user:password@proxy"])
+    assert code == 2
+    assert "password" not in err
+
+
 def test_a_value_may_have_equals_signs(out: Output, tmp_path: Path) -> None:
     (tmp_path / "it.yaml").write_text("apiVersion: v1\nkind: Pod\nspec:\n  containers: [{name: app}]\n")
     assert main(["inject", *SETS, "--set", "session-tags=a=b,c=d", str(tmp_path / "it.yaml")]) == 0
