@@ -162,7 +162,7 @@ def ask(annotations: Mapping[str, Any], defaults: Texts) -> Asked:
     merged = {**theirs, **mine}
     if any(not isinstance(text, str) for text, _ in merged.values()):
         raise ConfigError([*_not_texts(merged)])
-    if sum(len(text) for text, _ in merged.values()) > _MOST:
+    if sum(len(PREFIX) + len(name) + len(text) for name, (text, _) in merged.items()) > _MOST:
         wrong, remedy = f"its annotations have more than {_MOST} characters together", "Say less, or use profiles."
         raise ConfigError.of(f"{PREFIX}*", None, "the pod", wrong, remedy)
     return _ask(tuple(sorted(merged.items())))

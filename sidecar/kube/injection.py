@@ -147,9 +147,9 @@ class _Plan:
         """What is in the way of it."""
         yield from conflicts.of_ports(self._pod, self._asked)
         names = [each.name for each in self._pod.containers if each.name != NAME]
-        for name in [each for each in self._asked.containers or () if each not in names]:
+        if unknown := ", ".join(each for each in self._asked.containers or () if each not in names):
             remedy = f"The pod has {', '.join(names)}."
-            yield _unfit(f"{PREFIX}containers", name, "the pod or --set", "no such container", remedy)
+            yield _unfit(f"{PREFIX}containers", unknown, "the pod or --set", "no such container", remedy)
         for each in self._askers:
             yield from conflicts.of_container(each, self._wanted(each))
             yield from _occupied(each, [sidecars.mount(self._asked, self._targets[each.name])])
@@ -173,7 +173,8 @@ class _Plan:
         """The EKS webhook is to leave alone who asks us, and the sidecar."""
         said = self._pod.annotations.get(SKIP)
         old = str(said).split(",") if said else []  # as the webhook reads it: a space is part of a name
-        new = [name for name in (NAME, *(each.name for each in self._askers)) if name not in old]
+        there = {*old}
+        new = [name for name in (NAME, *(each.name for each in self._askers)) if name not in there]
         if not new:
             return
         self._changes.append(f"annotation {SKIP} names {', '.join(new)}")

@@ -5,11 +5,16 @@ What Kubernetes would refuse to decode is refused here too, by where it stands; 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from sidecar.errors import ConfigError, Problem
 
 Object = Mapping[str, Any]
+
+# Containers of one kind in a pod, ten times what anybody has, and what is said of a pod that is none: the review of a
+# pod has up to a megabyte, and what is made of it a multiple.
+_MOST, _MOST_SAID = 256, 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +67,8 @@ class Pod:
 
 
 def read(pod: Any) -> Pod:
-    """The pod in `pod`; raises ConfigError with every field that is of another type than Kubernetes' own."""
-    problems = [*_problems(pod)]
+    """The pod in `pod`; raises ConfigError with the fields that are of another type than Kubernetes' own."""
+    problems = [*islice(_problems(pod), _MOST_SAID)]
     if problems:
         raise ConfigError(problems)
     metadata, spec = pod.get("metadata") or {}, pod["spec"]
@@ -102,6 +107,9 @@ def _problems(pod: Any) -> Iterator[Problem]:
     yield from (_wrong(f"spec.{name}", "true or false") for name in _FLAGS if not _is(spec.get(name), bool))
     yield from _list("spec.volumes", spec.get("volumes"), "name")
     for field in ("initContainers", "containers"):
+        if isinstance(spec.get(field), list) and len(spec[field]) > _MOST:
+            yield _wrong(f"spec.{field}", f"a list of {_MOST} containers at most")
+            continue
         found = [*_list(f"spec.{field}", spec.get(field), "name")]
         yield from found
         for at, body in enumerate(() if found else items(spec, field)):

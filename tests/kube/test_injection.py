@@ -219,6 +219,35 @@ def test_a_pod_without_metadata_gets_the_list_of_skipped_containers_with_it() ->
     assert after["metadata"] == {"annotations": {"eks.amazonaws.com/skip-containers": "credential-sidecar,app"}}
 
 
+def _named(count: int) -> list[Object]:
+    return [{"name": f"c{number}"} for number in range(count)]
+
+
+# Each a review of less than a megabyte that anybody may send who may create a pod.
+EXCESSIVE: Final[dict[str, Object]] = {
+    "containers": {"spec": {"containers": _named(50_000)}},
+    "init containers": {"spec": {"initContainers": _named(50_000), "containers": _named(1)}},
+    "what is no container": {"spec": {"containers": [0] * 300_000}},
+    "what is no variable": {"spec": {"containers": [{"name": "app", "env": [0] * 300_000}]}},
+    "unknown annotations": {
+        "metadata": {"annotations": {f"{PREFIX}{number}": "" for number in range(30_000)}},
+        "spec": {"containers": _named(1)},
+    },
+    "unknown containers": {
+        "metadata": {"annotations": {f"{PREFIX}containers": ",".join(f"u{number}" for number in range(800))}},
+        "spec": {"containers": [{"name": f"{'c' * 59}{number}"} for number in range(200)]},
+    },
+}
+
+
+@pytest.mark.parametrize("pod", EXCESSIVE.values(), ids=EXCESSIVE)
+def test_a_denial_is_no_longer_than_somebody_reads_whatever_is_too_much(pod: Object) -> None:
+    roles = {name.removeprefix(PREFIX): text for name, text in BY_NAME["plain"].pod["metadata"]["annotations"].items()}
+    with pytest.raises(ConfigError) as denied:
+        inject(pod, injector(roles))
+    assert len(str(denied.value)) < 50_000
+
+
 def test_chance_is_asked_once_and_only_for_a_variable() -> None:
     asked: list[str] = []
 
