@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar.kube.annotations import ANNOTATIONS
 from tests.deploy import charts
 from tests.deploy.charts import CASES, CHART
 from tests.deploy.specs import ROOT
@@ -61,6 +62,10 @@ def test_the_schema_knows_the_values_and_nothing_else() -> None:
             assert found["properties"].keys() == value.keys()
     assert SCHEMA["required"] == list(VALUES)
     assert {each["additionalProperties"] for each in strict(SCHEMA)} == {False}
+
+
+def test_the_defaults_of_the_schema_are_the_annotations() -> None:
+    assert SCHEMA["properties"]["injection"]["properties"]["defaults"]["properties"].keys() == ANNOTATIONS.keys()
 
 
 @pytest.mark.parametrize(
