@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,14 @@ def test_a_wrong_value_is_refused_with_its_place(said: str, complaint: str, helm
 def test_nobody_at_all_may_not_be_let_in_by_an_empty_list(helm: Path) -> None:
     done = charts.template(helm, "--set-json", "networkPolicy.monitoring=[]")
     assert "at '/networkPolicy/monitoring': minItems: got 0, want 1" in done.stderr
+
+
+def test_a_number_is_told_to_the_injector_digit_by_digit(helm: Path, tmp_path: Path) -> None:
+    """Helm reads it as a float."""
+    path = tmp_path / "values.yaml"
+    path.write_text("injection: {defaults: {external-id: 111122223333, run-as-user: 1000680000}}")
+    text = charts.render(helm, "--values", path)
+    assert re.findall('--set=[^"]+', text) == ["--set=external-id=111122223333", "--set=run-as-user=1000680000"]
 
 
 def test_a_key_in_the_bundle_is_refused(helm: Path, tmp_path: Path) -> None:
