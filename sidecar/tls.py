@@ -64,7 +64,8 @@ class Secure(asyncio.BufferedProtocol, asyncio.Transport):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._above.connection_lost(exc)
-        del self._above  # a circle otherwise, which keeps OpenSSL's buffers until somebody collects garbage
+        self._held.clear()
+        del self._above  # circles otherwise, which keep OpenSSL's buffers until somebody collects garbage
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer

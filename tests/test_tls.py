@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from sidecar.contract import Answer, Request
 from sidecar.http import SPARE, Limits
+from sidecar.tls import Secure
 from tests.authority import Authority, Pair
 from tests.wire import (
     HANG,
@@ -283,6 +285,22 @@ async def test_d20_a_flood_above_the_limit_holds_a_bounded_number_of_connections
         assert most <= 4 + SPARE + 1
         assert (await ask(served.port, b"", tls=CLIENT)).status == 503
         assert served.failures == []
+
+
+async def test_d20_whoever_is_refused_during_the_handshake_leaves_nothing_for_the_garbage_collector(
+    tls: Contexts,
+) -> None:
+    async with serving(echo, Limits(connections=1), tls=tls) as served, connected(served.port, tls=CLIENT):
+        gc.collect()
+        gc.disable()
+        try:
+            async with connected(served.port) as (_, writer):
+                await until(lambda: len(served.server.connections) == 2)
+                writer.transport.abort()
+                await until(lambda: len(served.server.connections) == 1)
+            assert sum(isinstance(each, Secure) for each in gc.get_objects()) == 1
+        finally:
+            gc.enable()
 
 
 async def test_d20_a_client_that_only_asks_is_read_no_further(tls: Contexts) -> None:
