@@ -144,7 +144,10 @@ class Certificates:
             self._doubted = self._refused = _Pair()
         elif found != self._refused:
             try:
-                self._use(_loaded(found))
+                new = _loaded(found)
+                if new.expiration <= self._wall() < self.expiration:
+                    raise _Unusable(f"it expired at {_iso(new.expiration)}")
+                self._use(new)
             except _Unusable as error:
                 self._doubt(found, str(error))
         if not self.is_alive and self._expired != self.expiration:

@@ -228,6 +228,18 @@ def test_one_that_has_expired_is_used_and_told_and_is_not_alive(tmp_path: Path) 
     assert [type(event) for event in room.events] == [CertificateLoaded, CertificateExpired]
 
 
+def test_one_that_has_expired_does_not_replace_one_that_has_not(room: Room) -> None:
+    certificates = room.open()
+    before = certificates.context()
+    room.said()
+    room.mounted.put(AUTHORITY.pair(-DAY))
+    for _ in range(3):
+        certificates.look()
+    (said,) = room.said()
+    assert "is not used: it expired at" in said
+    assert (certificates.context() is before, certificates.is_alive) == (True, True)
+
+
 def test_one_that_expires_is_told_once_and_its_successor_is_alive(room: Room) -> None:
     certificates, alive = room.open(), []
     for room.wall in (GOOD.expiration - 1, GOOD.expiration, GOOD.expiration + 1):
