@@ -60,7 +60,7 @@ def of_ports(pod: Pod, asked: Asked) -> Iterator[Problem]:
     for each in pod.containers:
         for said in items(each.body, "ports") if each.name != NAME else ():
             number = said.get("containerPort")
-            if isinstance(number, int) and number in ours and said.get("protocol") in (None, "TCP"):
+            if isinstance(number, int) and number in ours and said.get("protocol") in (None, "", "TCP"):
                 remedy = f"Give the sidecar another with {PREFIX}{ours[number]}."
                 yield _of(each, "containerPort", str(number), "the sidecar listens there", remedy)
 
@@ -106,10 +106,10 @@ def _of_variables(each: Container) -> Iterator[str]:
         yield "AWS_EC2_METADATA_DISABLED is not true: without credentials it may take the node's role"
     yield from (f"{name} may bring other credentials" for name in _FILES if name in env)
     for name in REGIONS:
-        if name in env and not env[name].get("value") and "valueFrom" not in env[name]:
+        if name in env and not env[name].get("value") and not env[name].get("valueFrom"):
             yield f"{name} is empty, and SDKs take that for a region"
     for name in SPARED if env.keys() & {*PROXY_VARIABLES} else ():
-        if "valueFrom" in env.get(name, {}):
+        if env.get(name, {}).get("valueFrom"):
             yield f"{name} is from elsewhere: it must have 127.0.0.1"
 
 

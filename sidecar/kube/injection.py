@@ -237,7 +237,7 @@ class _Plan:
         """A list of what is not proxied that is there already grows."""
         for at, said in enumerate(items(each.body, "env")):
             text = said.get("value") or ""
-            if said["name"] in SPARED and "valueFrom" not in said and (longer := _longer(text)) != text:
+            if said["name"] in SPARED and not said.get("valueFrom") and (longer := _longer(text)) != text:
                 self._operations.append({"op": "add", "path": f"{pointer}/env/{at}/value", "value": longer})
 
     def _add_variables(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
@@ -268,13 +268,13 @@ def _unproxied(env: Mapping[str, Object]) -> Iterator[Object]:
     """The list in both spellings: a program that prefers the one which is added must not lose what the other says."""
     for name, other in (SPARED, SPARED[::-1]):
         said = env.get(other, {})
-        yield {"name": name, "value": _longer(f"$({other})" if "valueFrom" in said else said.get("value") or "")}
+        yield {"name": name, "value": _longer(f"$({other})" if said.get("valueFrom") else said.get("value") or "")}
 
 
 def _is_elsewhere(env: Mapping[str, Object], region: str) -> bool:
     """Whether a container has a region of its own: most SDKs would prefer the variable that it does not have."""
     return any(
-        said.get("value") not in (None, "", region) or "valueFrom" in said for said in map(env.get, REGIONS) if said
+        said.get("value") not in (None, "", region) or said.get("valueFrom") for said in map(env.get, REGIONS) if said
     )
 
 

@@ -54,9 +54,7 @@ class Reviewer:
 
     def oversized(self, prefix: bytes, size: int) -> Answer:
         """The answer to a review of `size` bytes, which are too many, that begins with `prefix`."""
-        message = (
-            f"the review has {size} bytes, and more than a megabyte is not read. Take something out of the pod."
-        )
+        message = f"the review has {size} bytes, and more than a megabyte is not read. Take something out of the pod."
         return MALFORMED, _denial(_seen(prefix), _TOO_LARGE, message)
 
 

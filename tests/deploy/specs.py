@@ -106,7 +106,7 @@ class Pod:
 
 def environment(container: Object) -> dict[str, str]:
     """The variables that are set to a text; one without is set to an empty one."""
-    return {each["name"]: each.get("value", "") for each in container.get("env", ()) if "valueFrom" not in each}
+    return {each["name"]: each.get("value", "") for each in container.get("env", ()) if not each.get("valueFrom")}
 
 
 def mounts(container: Object) -> list[Object]:

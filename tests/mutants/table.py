@@ -1113,7 +1113,7 @@ INJECT = (
     Mutant(
         name="inject takes UDP for TCP",
         file=_CONFLICTS,
-        old=' and said.get("protocol") in (None, "TCP")',
+        old=' and said.get("protocol") in (None, "", "TCP")',
         new="",
         test=_COMES,
     ),
