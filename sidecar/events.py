@@ -1,14 +1,20 @@
-"""Everything that happens, as frozen values: the log and the metrics are two subscribers of the same stream.
+"""Everything that happens, as frozen values: log, metrics and status are three subscribers of the same stream.
 
 No field can hold a secret. Seconds are durations or Unix time as each field says; `targets` are the names of the
-targets on whose behalf a hop was called.
+targets on whose behalf a hop was called. What an event is called, how loud it is, what it says and which facts it has
+are decided here for all who tell of it; docs/events.md is made from it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import ClassVar, dataclass_transform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from typing import Any, ClassVar, dataclass_transform
 
 from sidecar.model import Claims, Failure, Hop, Phase
+
+Facts = Mapping[str, object]
+# Facts for the log alone: they join us to CloudTrail, or are the token's own words. No sentence can name them.
+DISCREET = frozenset({"access_key_id", "arn", "audience", "issuer", "request_id", "subject"})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -41,7 +47,7 @@ class Listening(Event, says="{face} on {addresses}"):
     addresses: tuple[str, ...]
 
 
-class TokenRead(Event, says="projected token read: {subject} for {audience}, until {expiration}"):
+class TokenRead(Event, says="projected token read"):
     """A projected token that was not there before; `rotated` if it replaced another."""
 
     path: str
@@ -68,7 +74,7 @@ class Attempt:
     request_id: str | None
 
 
-class HopSucceeded(Event, says="hop {hop} assumed {arn} for {lifetime:.0f} s"):
+class HopSucceeded(Event, says="hop {hop} assumed {role} for {lifetime:.0f} s"):
     """STS granted a session that lives for `lifetime` seconds; `packed` is in percent of the space for policies."""
 
     attempt: Attempt
@@ -161,3 +167,58 @@ class Stopping(Event, says="stopping; serving on for {drain:g} s"):
 
 
 Observe = Callable[[Event], None]
+
+
+def level(event: Event) -> str:
+    """How loud `event` is: `debug` for what repeats itself, else its class's level or a louder one."""
+    match event:
+        case Skewed(severity=severity):
+            return severity
+        case PhaseChanged(after=Phase.EXPIRED):
+            return "error"
+        case Started(warnings=[_, *_]):
+            return "warning"
+        case PhaseChanged(before=Phase.FRESH | Phase.STALE) | HopFailed(repeated=True):
+            return "debug"
+        case _:
+            return event.level
+
+
+def sentence(event: Event) -> str:
+    """What `event` says to everybody, from its facts without the discreet ones."""
+    known = {name: value for name, value in facts(event).items() if name not in DISCREET}
+    said = event.says.format_map(plain(known))
+    match event:
+        case Skewed(severity="warning" | "error"):
+            return f"{said}: signatures fail at 300 s, and SDKs misjudge expirations; mend the node's time"
+        case Started(warnings=warnings):
+            return "; ".join((said, *warnings))
+        case _:
+            return said
+
+
+def plain(known: Facts) -> Facts:
+    """The facts as a sentence has them: several of something with commas."""
+    return {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in known.items()}
+
+
+def facts(event: Event) -> Facts:
+    """What is known of `event`, by name and without what is not."""
+    return {name: value for name, value in _facts(event) if value is not None}
+
+
+def _facts(event: Any) -> Iterator[tuple[str, object]]:
+    """The event's fields, with a hop as its position and role, and a failure as what people look for."""
+    for field in fields(event):
+        match getattr(event, field.name):
+            case Attempt() | Failure() as part:
+                yield from _facts(part)
+            case Hop() as hop:
+                yield from (("hop", hop.position), ("role", hop.role.arn))
+            case Claims() as said:
+                yield from (("issuer", said.issuer), ("audience", said.audience), ("subject", said.subject))
+                yield "expiration", datetime.fromtimestamp(said.expiration, UTC).isoformat()
+            case float(number):
+                yield field.name, round(number, 3)
+            case value:
+                yield field.name, value

@@ -9,15 +9,13 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Iterator, Mapping
-from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
 
 from sidecar import events as e
-from sidecar.model import Claims, Failure, Hop, Phase
+from sidecar.model import Claims
 
 _LOGGER = "sidecar"
+_TOKEN = "the token: issuer {issuer}, audience {audience}, subject {subject}, until {expiration}"
 
 
 def subscriber(level: str, form: str | None) -> e.Observe:
@@ -36,57 +34,19 @@ def subscriber(level: str, form: str | None) -> e.Observe:
     sys.excepthook = lambda _, error, __: ours.critical("%s", f"ended by a bug: {whereabouts(error)}")
 
     def observe(event: e.Event) -> None:
-        facts = {name: value for name, value in _facts(event) if value is not None}
-        number = logging.getLevelNamesMapping()[_level(event).upper()]
-        ours.log(number, "%s", _sentence(event, facts), extra={"facts": {"event": type(event).__name__, **facts}})
+        facts = {"event": type(event).__name__, **e.facts(event)}
+        ours.log(logging.getLevelNamesMapping()[e.level(event).upper()], "%s", _sentence(event), extra={"facts": facts})
 
     return observe
 
 
-def _level(event: e.Event) -> str:
+def _sentence(event: e.Event) -> str:
+    """What everybody is told of it, and of a token its own words."""
     match event:
-        case e.Skewed(severity=severity):
-            return severity
-        case e.PhaseChanged(after=Phase.EXPIRED):
-            return "error"
-        case e.Started(warnings=[_, *_]):
-            return "warning"
-        case e.PhaseChanged(before=Phase.FRESH | Phase.STALE) | e.HopFailed(repeated=True):
-            return "debug"
+        case e.TokenRead() | e.HopFailed(claims=Claims(), repeated=False):
+            return f"{e.sentence(event)}; {_TOKEN.format_map(e.plain(e.facts(event)))}"
         case _:
-            return event.level
-
-
-def _sentence(event: e.Event, facts: Mapping[str, object]) -> str:
-    said = {name: ", ".join(value) if isinstance(value, tuple) else value for name, value in facts.items()}
-    sentence = event.says.format_map(said)
-    match event:
-        case e.Skewed(severity="warning" | "error"):
-            return f"{sentence}: signatures fail at 300 s, and SDKs misjudge expirations; mend the node's time"
-        case e.HopFailed(claims=Claims(), repeated=False):
-            token = "the token: issuer {issuer}, audience {audience}, subject {subject}".format_map(said)
-            return f"{sentence}; {token}"
-        case e.Started(warnings=warnings):
-            return "; ".join((sentence, *warnings))
-        case _:
-            return sentence
-
-
-def _facts(event: Any) -> Iterator[tuple[str, object]]:
-    """The event's fields, with a hop as its position and role, and a failure as what people look for."""
-    for field in fields(event):
-        match getattr(event, field.name):
-            case e.Attempt() | Failure() as part:
-                yield from _facts(part)
-            case Hop() as hop:
-                yield from (("hop", hop.position), ("role", hop.role.arn))
-            case Claims() as said:
-                yield from (("issuer", said.issuer), ("audience", said.audience), ("subject", said.subject))
-                yield "expiration", datetime.fromtimestamp(said.expiration, UTC).isoformat()
-            case float(number):
-                yield field.name, round(number, 3)
-            case value:
-                yield field.name, value
+            return e.sentence(event)
 
 
 class _Json(logging.Formatter):
