@@ -2,7 +2,7 @@
 
     token files ─▶ refresher ─▶ a new ledger ─▶ endpoint and other faces, status, state directory
                        │
-                       └─ events ─▶ log, metrics
+                       └─ events ─▶ log, metrics, recent ─▶ status
 
 Listeners open before the first walk, so that a workload that asks early is answered, and close last.
 """
@@ -25,6 +25,7 @@ from sidecar.imds import Imds
 from sidecar.ledger import Ledger, Picture, trouble
 from sidecar.metrics import Metrics
 from sidecar.model import Outside, Secret, Session
+from sidecar.recent import Recent
 from sidecar.refresher import Assume, Refresher
 from sidecar.sockets import bind_any, bind_loopback, shown
 from sidecar.state import State
@@ -84,6 +85,7 @@ class Daemon:
     def __init__(self, config: Config, outside: Outside, assume: Assume, observe: Observe) -> None:
         self._config, self._outside, self._log, self._is_stopping = config, outside, observe, False
         self.bugs = process.Bugs(outside.clock, self._observe)
+        self._recent = Recent(outside.wall)
         self._state = State(config.state_dir, boot=outside.boot, observe=self._observe) if config.state_dir else None
         self.metrics = Metrics(config.targets, self._look)
         ledger = self._state.restore(config.targets, outside.clock()) if self._state else Ledger()
@@ -93,7 +95,7 @@ class Daemon:
         self._endpoint = Endpoint(config.targets, self._tokens(), outside.clock, self.metrics)
         self._imds = self._instance_metadata()
         self._file: CredentialsFile | None = None
-        self._status = Status(config.targets, __version__, self._look, self.metrics.render)
+        self._status = Status(config.targets, __version__, self._look, self.metrics.render, self._recent.told)
         self._show(ledger)
 
     async def serve(self, stop: asyncio.Event) -> None:
@@ -140,6 +142,7 @@ class Daemon:
     def _observe(self, event: Event) -> None:
         self._log(event)
         self.metrics.observe(event)
+        self._recent.observe(event)
 
     def _publish(self, ledger: Ledger) -> None:
         self._show(ledger)

@@ -2,31 +2,39 @@
 
 - `/livez`: would a restart help? Whether the loop turns, and nothing about STS: a restart in an outage loses sessions.
 - `/readyz`, `/readyz/{target}`: can every target, or this one, be served now?
-- `/status`: target, role, phase, instants, error code and our words. Not what AWS wrote, and no external id, policy,
-  tag, claim or access key id.
+- `/status`: target, role, phase, instants, error code, our words and the latest events. Not what AWS wrote, and no
+  external id, policy, tag, claim or access key id. `/` is the same as a page for people.
 
 The Host header is not looked at, since kubelet probes the pod's own address; what is here is no secret.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from sidecar.contract import Answer, Refusal, Request, compact, error, path
 from sidecar.formats import utc
 from sidecar.ledger import Picture, Trouble, trouble
 from sidecar.model import Hop, Target
+from sidecar.page import Page
 
 # The loop turns every two seconds, and at most a few calls of five seconds keep it busy: beyond this it hangs.
 STUCK = 60.0
 # The metrics for an `Accept` header: body and content type.
 Render = Callable[[str], tuple[bytes, str]]
+# The latest events, the last one first.
+Told = Callable[[], Sequence[Mapping[str, str]]]
+_STYLE, _SCRIPT = (Path(__file__).with_name(name).read_text("utf-8") for name in ("page.css", "page.js"))
 
 
 class Status:
-    """Answers on the state of `targets`; `look` is called for each answer, `render` for the metrics."""
+    """Answers on the state of `targets`; `look` and `told` are called for each answer, `render` for the metrics."""
 
-    def __init__(self, targets: Sequence[Target], version: str, look: Callable[[], Picture], render: Render) -> None:
-        self._targets, self._look, self._render = tuple(targets), look, render
+    def __init__(
+        self, targets: Sequence[Target], version: str, look: Callable[[], Picture], render: Render, told: Told
+    ) -> None:
+        self._targets, self._look, self._render, self._told = tuple(targets), look, render, told
+        self._page = Page(_STYLE, _SCRIPT)
         self._ready = {"/readyz": self._targets, **{f"/readyz/{target.name}": (target,) for target in targets}}
         self._constant = {"version": version, "started": _iso(look().wall)}
 
@@ -44,13 +52,20 @@ class Status:
                 return Answer.of(200, body, content_type=content_type)
             case "/status":
                 return Answer.of(200, compact(self._document(self._look())))
+            case "":
+                return self._drawn(self._look())
             case _:
                 return Refusal.PATH.answer
 
     def _document(self, seen: Picture) -> dict[str, object]:
         skew = None if seen.skew is None else round(seen.skew, 3)
         targets = [_target(seen, target) for target in self._targets]
-        return {**self._constant, "stopping": seen.is_stopping, "skew_seconds": skew, "targets": targets}
+        now = {"stopping": seen.is_stopping, "skew_seconds": skew, "targets": targets, "events": self._told()}
+        return {**self._constant, **now}
+
+    def _drawn(self, seen: Picture) -> Answer:
+        page = self._page.draw(self._document(seen), seen.wall)
+        return Answer.of(200, page.encode(), self._page.fields, content_type="text/html; charset=utf-8")
 
 
 def _livez(seen: Picture) -> Answer:

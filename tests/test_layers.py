@@ -15,12 +15,12 @@ from tests.house import Import, Source, sources
 LAYERS = {
     "nouns": {"errors", "model"},
     "decisions": {
-        *("archive", "bypass", "contract", "events", "formats", "ledger", "remedies"),
+        *("archive", "bypass", "contract", "events", "formats", "ledger", "page", "remedies"),
         *("rules", "schedule", "tokens", "values"),
     },
     "tools of the edges": {"board", "body", "files", "tls"},
     "edges": {
-        *("authorization", "http", "log", "metrics", "probe"),
+        *("authorization", "http", "log", "metrics", "probe", "recent"),
         *("credentials_file", "endpoint", "imds", "sockets", "state", "status", "sts", "token_file"),
     },
     "loop": {"refresher"},
@@ -44,8 +44,21 @@ OWNERS = {
 }
 # A list of what is pure, so that whatever is not on it is noticed.
 PURE_LIBRARY = {
-    *("__future__", "collections.abc", "dataclasses", "datetime", "difflib", "email.utils", "enum", "functools"),
-    *("hashlib", "hmac", "http.HTTPStatus", "ipaddress", "itertools", "json", "jwt", "math", "re", "shlex"),
+    *("__future__", "base64", "collections.abc", "dataclasses", "datetime", "difflib", "email.utils", "enum"),
+    *(
+        "functools",
+        "hashlib",
+        "hmac",
+        "html",
+        "http.HTTPStatus",
+        "ipaddress",
+        "itertools",
+        "json",
+        "jwt",
+        "math",
+        "re",
+        "shlex",
+    ),
     *("contextlib", "string", "types", "typing"),
 }
 IMPURE_BUILTINS = {"open", "print", "input", "breakpoint", "exec", "eval"}
@@ -53,7 +66,7 @@ PROBE_LIBRARY = {"__future__", "collections.abc", "socket", "sys"}
 
 LONGEST_FUNCTION = 40  # a function is a screen
 LONGEST_MODULE = 400  # above that it is two rooms
-MOST_CODE = 3_500  # lines of the product: what one person reads in a day, with the webhook's TLS and bodies below it
+MOST_CODE = 3_800  # lines of the product: what one person reads in a day, with the webhook's TLS and bodies, and the page
 
 
 def room(name: str) -> str:

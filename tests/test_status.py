@@ -10,8 +10,9 @@ import pytest
 from sidecar.http import Limits
 from sidecar.ledger import Ledger, Picture
 from sidecar.model import Kind, Target
+from sidecar.page import Page
 from sidecar.schedule import FLOOR
-from sidecar.status import STUCK, Status
+from sidecar.status import _SCRIPT, _STYLE, STUCK, Status
 from tests.builders import EXPIRATION, HOUR, ROLE_A, ROLE_B, chain, failure, held, target, targets
 from tests.wire import ask, last, serving
 
@@ -30,6 +31,7 @@ class Outside:
     skew: float | None = None
     is_stopping: bool = False
     accepted: list[str] = field(default_factory=list)
+    events: tuple[dict[str, str], ...] = ()
 
     def look(self) -> Picture:
         return Picture(
@@ -63,7 +65,7 @@ class Room:
 @asynccontextmanager
 async def room(ledger: Ledger | None = None, *served: Target) -> AsyncIterator[Room]:
     outside = Outside(ledger=ledger or Ledger())
-    status = Status(served or (TARGET,), "1.2.3", outside.look, outside.render)
+    status = Status(served or (TARGET,), "1.2.3", outside.look, outside.render, lambda: outside.events)
     async with serving(status.handle, Limits(connections=64)) as server:
         yield Room(outside=outside, port=server.port)
 
@@ -161,6 +163,7 @@ async def test_status_tells_phase_and_instants_of_every_hop() -> None:
             "stopping": False,
             "skew_seconds": -1.235,
             "targets": [{"name": "default", **second, "error": None, "hops": [first, second]}],
+            "events": [],
         }
 
 
@@ -209,9 +212,36 @@ async def test_d16_no_page_tells_a_secret_or_what_only_iam_should_know() -> None
         policy_arns=("arn:aws:iam::aws:policy/the-policy-arn",),
     )
     async with room(held(*odd.chain), target(last=odd)) as r:
-        for path in ("/livez", "/readyz", "/readyz/default", "/status", "/metrics", "/nowhere"):
+        for path in ("/", "/livez", "/readyz", "/readyz/default", "/status", "/metrics", "/nowhere"):
             body = (await ask(r.port, last(path))).body.decode()
-            assert not re.search(r"ASIA|secret/access|session-token|the-|the\"", body), path
+            assert not re.search(r"ASIA|secret/access|session-token|the-|the(?:\"|&quot;)", body), path
+
+
+# The page
+
+
+async def test_the_page_is_drawn_from_the_status_at_the_moment_of_asking() -> None:
+    async with room(walked()) as r:
+        r.outside.now = 60.0
+        r.outside.events = (
+            {"at": "2033-05-18T02:33:20Z", "level": "info", "event": "Stopping", "message": "stopping"},
+        )
+        response = await ask(r.port, last("/"))
+        document = (await r.get("/status"))[1]
+    drawn = Page(_STYLE, _SCRIPT).draw(document, ZERO + 60.0)
+    assert (response.status, response.body.decode()) == (200, drawn)
+    assert document["events"] == list(r.outside.events)
+
+
+async def test_the_page_is_kept_by_nobody_framed_by_nobody_and_runs_its_own_script_alone() -> None:
+    async with room() as r:
+        fields = (await ask(r.port, last("/"))).fields
+        assert fields["content-type"] == "text/html; charset=utf-8"
+        assert fields["cache-control"] == "no-store"
+        assert fields["x-content-type-options"] == "nosniff"
+        assert fields["referrer-policy"] == "no-referrer"
+        assert fields["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+        assert "unsafe" not in fields["content-security-policy"]
 
 
 # The listener
@@ -232,7 +262,7 @@ async def test_kubelet_and_prometheus_come_by_any_host(host: str) -> None:
         assert (await ask(r.port, last("/readyz", host=host))).status == 200
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics", "/status"])
+@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/status"])
 async def test_d12_only_get_and_head_are_answered(path: str) -> None:
     async with room(walked()) as r:
         assert (await ask(r.port, last(path, method="HEAD"))).status == 200
