@@ -23,9 +23,9 @@ from sidecar.remedies import known
 
 PREFIX = "credential_sidecar_"
 OTHER = "other"  # whatever code AWS invents that we have no words for
-_STATUSES = (200, 403, 503)
+STATUSES = (200, 403, 503)
 _KINDS: dict[str, Any] = {"gauge": prometheus.Gauge, "counter": prometheus.Counter, "histogram": prometheus.Histogram}
-_BUCKETS = {
+BUCKETS = {
     # An STS call takes 0.1 s in the region, 0.5 s across the world, and is given up after 5 s.
     "hop_duration_seconds": (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0),
     # The floor, then the SDKs' refresh windows (5, 10, 15, 20 minutes), then what a healthy one-hour session has left.
@@ -69,7 +69,7 @@ class Metrics:
         self._targets, self._look = tuple(targets), look
         self._registry = prometheus.CollectorRegistry()
         self._packed: dict[Hop, int] = {}
-        self._metrics = {each.name: metric(each, self._registry, _BUCKETS) for each in DEFINITIONS}
+        self._metrics = {each.name: metric(each, self._registry, BUCKETS) for each in DEFINITIONS}
         self._counters = {(name, *labels): self._series(name, *labels) for name, *labels in self._counted()}
         prometheus.ProcessCollector(registry=self._registry)
         prometheus.PlatformCollector(registry=self._registry)
@@ -128,7 +128,7 @@ class Metrics:
         yield from (("refused_total", reason) for reason in Refusal)
         yield from (("token_errors_total", reason) for reason in TokenTrouble)
         for target in self._targets:
-            yield from (("requests_total", target.name, status) for status in _STATUSES)
+            yield from (("requests_total", target.name, status) for status in STATUSES)
             yield from (("refreshes_total", target.name, outcome) for outcome in ("success", *Kind))
             for hop in target.hop.chain:
                 at, codes = hop.position, (*known(hop.position), OTHER)

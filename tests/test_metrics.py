@@ -14,13 +14,25 @@ from prometheus_client.parser import text_string_to_metric_families as plain
 from sidecar.emulator import Fault
 from sidecar.metrics import DEFINITIONS, PREFIX
 from sidecar.model import Phase
+from tests.builders import REGION
 from tests.harness import Life, in_virtual_time
-from tests.wire import ask, last
+from tests.wire import Response, ask, last
+from tools.metrics import VALUES
+
+# What a Prometheus of today asks for, and one that knows the text format alone.
+NEWEST = (
+    "application/openmetrics-text;version=1.0.0;escaping=underscores;q=0.6,text/plain;version=0.0.4;q=0.4,*/*;q=0.2"
+)
+OLDEST = "text/plain;version=0.0.4;q=1,*/*;q=0.1"
 
 
 async def scraped(life: Life) -> str:
     """The text format, as a scrape gets it."""
     return (await life.status("/metrics")).body.decode()
+
+
+def _openmetrics(response: Response) -> list[Metric]:
+    return list(openmetrics(response.body.decode()))  # type: ignore[no-untyped-call]  # the one parser without
 
 
 def samples(text: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -50,6 +62,43 @@ async def test_every_series_exists_from_the_first_scrape_and_none_comes_later(tm
     assert {PREFIX + each.name.removesuffix("_total") for each in DEFINITIONS} <= names
     assert not any(name.endswith("_created") for name, _ in samples(first))
     assert sum(1 for line in first.splitlines() if not line.startswith("#")) < 150
+
+
+@in_virtual_time
+async def test_every_value_of_a_label_is_one_that_is_documented(tmp_path: Path) -> None:
+    async with Life(tmp_path, issued_life=150) as life:
+        await life.until(lambda: life.is_served)
+        for fault in (Fault.error("AccessDenied", 403), Fault.error("NobodyKnowsThisOne"), Fault.hang()):
+            life.sts.fault = fault
+            await life.passes(100)
+            await life.request()
+            await life.raw(b"\0\r\n\r\n")
+        found = samples(await scraped(life))
+    bounds = {"target": {"default"}, "hop": {"1", "2"}, "region": {REGION}}
+    for name, said in VALUES.items():
+        bounds.setdefault(name.split()[0], set()).update(() if isinstance(said, str) else said)
+    bounded = [(label, value) for _, labels in found for label, value in labels if label not in ("le", "version")]
+    assert len(bounded) > 100
+    assert [(label, value) for label, value in bounded if value not in bounds[label]] == []
+
+
+@in_virtual_time
+async def test_each_scraper_gets_the_format_that_it_asks_for(tmp_path: Path) -> None:
+    async with Life(tmp_path) as life:
+        await life.until(lambda: life.is_served)
+        with life.clock.held():
+            newest, oldest, anybody = [
+                await ask(life.port("status"), last("/metrics", f"Accept: {accept}"))
+                for accept in (NEWEST, OLDEST, "*/*")
+            ]
+    assert newest.fields["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert newest.body.endswith(b"# EOF\n")
+    for plainly in (oldest, anybody):
+        assert plainly.fields["content-type"].startswith("text/plain; version=0.0.4")
+        assert b"# EOF" not in plainly.body
+    read = (_openmetrics(newest), list(plain(oldest.body.decode())))
+    one, other = ({sample.name for family in families for sample in family.samples} for families in read)
+    assert one == other
 
 
 @in_virtual_time
@@ -102,8 +151,7 @@ async def test_openmetrics_is_what_its_own_parser_reads(tmp_path: Path) -> None:
         with life.clock.held():
             response = await ask(life.port("status"), last("/metrics", "Accept: application/openmetrics-text"))
     assert response.fields["content-type"].startswith("application/openmetrics-text")
-    families = list(openmetrics(response.body.decode()))  # type: ignore[no-untyped-call]  # the one parser without
-    assert {family.name for family in families} > {f"{PREFIX}phase"}
+    assert {family.name for family in _openmetrics(response)} > {f"{PREFIX}phase"}
 
 
 @in_virtual_time

@@ -1,4 +1,4 @@
-"""Writes docs/reference.md from what the program itself says: settings, commands, metrics.
+"""Writes docs/reference.md from what the program itself says: settings, commands, annotations.
 
 `python -m tools.reference` writes it, with `--check` it only says whether it is up to date (exit 1 where not).
 """
@@ -15,8 +15,6 @@ from pathlib import Path
 from sidecar.cli import COMMANDS
 from sidecar.kube.annotations import ANNOTATIONS
 from sidecar.kube.annotations import PREFIX as OURS
-from sidecar.kube.metrics import DEFINITIONS as OF_THE_WEBHOOK
-from sidecar.metrics import DEFINITIONS, PREFIX, Definition
 from sidecar.settings import SETTINGS
 
 ROOT = Path(__file__).parent.parent
@@ -49,28 +47,16 @@ _ANNOTATIONS = f"""\
 What a pod asks of [injection](injection.md), each with the prefix `{OURS}`; without it a name of `--set`. Values are
 texts, so booleans and numbers stand in quotes. What becomes a setting of the sidecar has that setting's form.
 """
-_METRICS = f"""\
-## Metrics
+_WATCHING = """\
+## Watching it
 
-At `/metrics` of the status listener; every name begins `{PREFIX}`.
+[Metrics](metrics.md), [events](events.md) and the [status page](status-page.md) have pages of their own.
 """
 
 
 def page() -> str:
     """The whole page."""
-    parts = (
-        _HEAD,
-        _SETTINGS,
-        *_settings(),
-        _COMMANDS,
-        *_commands(),
-        _ANNOTATIONS,
-        *_annotations(),
-        _METRICS,
-        *_metrics(DEFINITIONS),
-        "The webhook's, at `/metrics` of its own status listener:\n",
-        *_metrics(OF_THE_WEBHOOK),
-    )
+    parts = (_HEAD, _SETTINGS, *_settings(), _COMMANDS, *_commands(), _ANNOTATIONS, *_annotations(), _WATCHING)
     return "\n".join(parts)
 
 
@@ -94,11 +80,6 @@ def _annotations() -> Iterator[str]:
         yield f"### {group}\n"
         cells = [(_code(each.name), each.meaning, _code(each.default), _code(each.setting)) for each in rows]
         yield from _table(("annotation", "meaning", "default", "becomes"), cells)
-
-
-def _metrics(definitions: Sequence[Definition]) -> Iterator[str]:
-    rows = [(_code(each.name), each.kind, _code(*each.labels), each.meaning) for each in definitions]
-    yield from _table(("metric", "kind", "labels", "meaning"), rows)
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

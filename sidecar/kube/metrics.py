@@ -14,7 +14,7 @@ from sidecar.metrics import defined, metric
 
 DEFINITIONS = defined(Path(__file__).with_suffix(".txt"))
 # A pod of 5 KiB takes a fifth of a millisecond; all that API servers wait is 5 s, and that is what 1 MiB never takes.
-_BUCKETS = {"webhook_review_duration_seconds": (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0)}
+BUCKETS = {"webhook_review_duration_seconds": (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.1, 1.0)}
 
 
 class Metrics:
@@ -23,7 +23,7 @@ class Metrics:
     def __init__(self, expiration: Callable[[], float]) -> None:
         prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]  # untyped there
         self._registry = prometheus.CollectorRegistry()
-        self._metrics = {each.name: metric(each, self._registry, _BUCKETS) for each in DEFINITIONS}
+        self._metrics = {each.name: metric(each, self._registry, BUCKETS) for each in DEFINITIONS}
         self._metrics["build_info"].labels(__version__).set(1)
         self._metrics["webhook_certificate_expiration_timestamp_seconds"].set_function(expiration)
         reviews, loads = (self._metrics[f"webhook_{name}_total"] for name in ("reviews", "certificate_loads"))
