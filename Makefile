@@ -12,7 +12,7 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos clients deploy image mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients deploy browser image mutants bench docs lock clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -54,6 +54,15 @@ deploy: $(VENV)/deploy.stamp ## the files of deploy/, by what reads them for a l
 	$(if $(WRITE),$(PY) -m tests.deploy.tools)
 	$(PY) -m pytest -m deploy -n 2 $(ARGS)
 
+browser: $(VENV)/test.stamp .browser/made ## the status page in a real Chromium; WRITE=1 takes the pictures of docs/images again
+	$(OFFLINE) env WRITE=$(WRITE) $(PY) -m pytest -m browser -n 3 $(ARGS) # they wait more than they work
+
+# What looks for barriers; without npm the tests that want it skip.
+.browser/made: tests/browser/package.json
+	@mkdir -p .browser && cp $< .browser/
+	@! command -v npm >/dev/null || \
+		{ npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --prefix .browser && touch $@; }
+
 image: $(VENV)/test.stamp ## the container image on a Debian machine without a registry: built, weighed, run in real pods (as root)
 	$(PY) -m tools.image
 	$(PY) -m pytest -m image tests/image $(ARGS)
@@ -64,12 +73,14 @@ mutants: $(VENV)/test.stamp ## plant every known defect and show the test that s
 bench: $(LEAN)/runtime.stamp ## measure what is promised, as ratios in one run
 	env -i PATH="$$PATH" $(LEAN)/bin/python -m bench $(ARGS)
 
-docs: $(VENV)/demo.stamp ## write docs/reference.md and the specs of deploy/ from what they are made of; `make test` compares them
+docs: $(VENV)/demo.stamp ## write docs/{reference,metrics,events}.md and the specs of deploy/ from what they are made of
 	$(PY) -m tools.reference
+	$(PY) -m tools.metrics
+	$(PY) -m tools.events
 	$(PY) -m tools.specs
 
 clean: ## remove everything that `make` made
-	rm -rf .clients .deploy .image .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf .browser .clients .deploy .image .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- virtual environments -------------------------------------------------------------------------------------------

@@ -109,6 +109,14 @@ class _Moment:
             return None
         return _unix(hop["refreshed"]), _unix(hop["expiration"]) - self.skew
 
+    def is_now(self, instant: float) -> bool:
+        """Whether it has come, or will before anybody has read that it has not."""
+        return instant < self.wall + 1
+
+    def again(self, due: float | None) -> Iterator[str]:
+        """When what failed is tried again."""
+        yield from ("being tried again",) if due is None or self.is_now(due) else ("tried again in ", self.until(due))
+
     def until(self, instant: float) -> Html:
         """The time that is left, which the script counts down."""
         return tag("span", duration(instant - self.wall), class_="time", data_until=f"{instant:.3f}")
@@ -133,7 +141,7 @@ def _main(document: Document, at: _Moment) -> Html:
     drawn = [_target(target, at) for target in document["targets"]]
     return tag(
         "main",
-        tag("h1", _symbol(phase), _headline(document["targets"]), class_=phase),
+        tag("h1", _symbol(phase), _headline(document["targets"]), class_=_tone(phase, document["targets"])),
         *_notices(document),
         *drawn,
         _events(document["events"]),
@@ -148,6 +156,11 @@ def _worst(targets: Sequence[Document]) -> tuple[Phase, list[str]]:
     """The phase that matters most, and the targets that are in it."""
     phase = min((Phase(target["phase"]) for target in targets), key=_WORST.index)
     return phase, [target["name"] for target in targets if target["phase"] == phase]
+
+
+def _tone(phase: str, targets: Sequence[Document]) -> str:
+    """The phase, and whether what fails leaves a target without anything: empty is no trouble by itself."""
+    return f"{phase} trouble" if any(each["phase"] == phase and each["error"] for each in targets) else phase
 
 
 def _headline(targets: Sequence[Document]) -> str:
@@ -186,7 +199,7 @@ def _target(target: Document, at: _Moment) -> Html:
         tag("h2", name, _badge(phase), id=f"target-{name}"),
         tag("p", *_outlook(target, at), class_="outlook"),
         tag("ol", *chain, class_="chain"),
-        class_=f"target {phase}",
+        class_=f"target {_tone(phase, [target])}",
         aria_labelledby=f"target-{name}",
     )
 
@@ -197,14 +210,14 @@ def _outlook(target: Document, at: _Moment) -> Iterator[str]:
     if target["phase"] == Phase.EMPTY:
         yield "Nothing is served yet. "
     elif target["phase"] == Phase.EXPIRED or span is None:
-        yield "Nothing is served: the credentials have expired. "
+        yield "Nothing is served: the credentials are at their end. "
     else:
         yield from ("Served for another ", at.until(span[1]), ", until ", _clock(target["expiration"]), ". ")
     error, due = target["error"], _due(target)
-    if due is None or due <= at.wall:
+    if error:
+        yield from ("Refreshing fails; it is ", *at.again(due), ".")
+    elif due is None or at.is_now(due):
         yield "A refresh is under way."
-    elif error:
-        yield from ("Refreshing fails; it is tried again in ", at.until(due), ".")
     else:
         yield from ("The next refresh is in ", at.until(due), ".")
 
@@ -225,7 +238,7 @@ def _hop(hop: Document, position: int, at: _Moment, *, is_last: bool, error: Doc
     return tag(
         "li",
         tag("h3", f"Hop {position}: ", tag("b", role.rpartition("/")[2])),
-        tag("p", role, class_="arn"),
+        tag("p", *_breakable(role), class_="arn"),
         *([_bar(*span, mark, at)] if span else []),
         tag(
             "p",
@@ -247,8 +260,16 @@ def _life(hop: Document, span: tuple[float, float] | None, at: _Moment) -> Itera
     if ends > at.wall:
         whole = duration(round(ends - began, -1))  # both ends are whole seconds of different clocks
         yield from (": ", at.until(ends), f" of {whole} left")
+        yield ", too little to serve" if hop["phase"] == Phase.EXPIRED else ""
     else:
         yield from (": ended ", at.since(ends), " ago")
+
+
+def _breakable(role: str) -> Iterator[str]:
+    """The ARN, which may go to the next line where its path does."""
+    for part in role.split("/")[:-1]:
+        yield from (f"{part}/", Html("<wbr>"))
+    yield role.rpartition("/")[2]
 
 
 def _bar(began: float, ends: float, mark: float | None, at: _Moment) -> Html:
@@ -265,14 +286,13 @@ def _bar(began: float, ends: float, mark: float | None, at: _Moment) -> Html:
 
 def _error(error: Document, hop: Document, at: _Moment) -> Html:
     count = "once" if error["failures"] == 1 else f"{error['failures']} times in a row"
-    due = _unix(hop["due"])
-    again = ("it is tried again in ", at.until(due)) if due > at.wall else ("it is being tried again",)
+    again = at.again(_unix(hop["due"]))
     runbook = error.get("runbook")
     return tag(
         "div",
         tag("p", tag("b", error["code"]), " ", tag("span", error["class"].replace("_", " "), class_="kind")),
         tag("p", error["message"], class_="remedy"),
-        tag("p", f"Failed {count}, in this way since ", _clock(error["since"]), "; ", *again, "."),
+        tag("p", f"Failed {count}, in this way since ", _clock(error["since"]), "; it is ", *again, "."),
         *([tag("p", "What to do: ", tag("code", runbook))] if runbook else []),
         class_="error",
     )

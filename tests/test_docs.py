@@ -130,9 +130,11 @@ def test_every_relative_link_leads_somewhere(name: str) -> None:
         path, _, anchor = link.partition("#")
         place = (ROOT / name).parent / path if path else ROOT / name
         assert place.is_file(), link
+        if not anchor:
+            continue
         headings = re.findall(r"^#+ (.*)$", place.read_text("utf-8"), re.MULTILINE)
         slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-        assert not anchor or anchor in slugs, link
+        assert anchor in slugs, link
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def error(**changes: Any) -> dict[str, Any]:
 class Reader(HTMLParser):
     """Text as it is read, elements as they are opened; what is never closed is a mistake."""
 
-    VOID = frozenset({"meta", "link"})
+    VOID = frozenset({"meta", "link", "wbr"})
     BLOCKS = frozenset({"p", "h1", "h2", "h3", "li", "td", "th"})
 
     def __init__(self) -> None:
@@ -119,8 +120,8 @@ def test_what_fails_says_how_what_to_do_and_when_it_is_tried_again() -> None:
 def test_a_hop_that_is_tried_right_now_has_no_time_to_wait_for() -> None:
     said = text(document(target(phase="stale", error=error(failures=1), due="2033-05-18T02:33:19Z")))
     assert "Failed once" in said
-    assert "it is being tried again" in said
-    assert "A refresh is under way." in said
+    assert "; it is being tried again." in said
+    assert "Refreshing fails; it is being tried again." in said
 
 
 def test_the_next_attempt_waits_for_the_hop_that_failed() -> None:
@@ -131,9 +132,14 @@ def test_the_next_attempt_waits_for_the_hop_that_failed() -> None:
 
 def test_an_expired_target_is_not_served_and_says_since_when() -> None:
     said = text(document(target(phase="expired", due="2033-05-18T03:00:00Z")), NOW + 3900)
-    assert "Nothing is served: the credentials have expired. A refresh is under way." in said
+    assert "Nothing is served: the credentials are at their end. A refresh is under way." in said
     assert "expired: ended 5 min ago" in said
     assert "Served to the workload" not in said
+
+
+def test_what_is_left_but_not_served_is_called_too_little() -> None:
+    said = text(document(target(phase="expired")), NOW + 3580)
+    assert "expired: 20 s of 1 h left, too little to serve" in said
 
 
 def test_a_target_without_a_session_yet_has_no_bar_and_no_instant() -> None:
@@ -159,6 +165,12 @@ def test_title_and_headline_say_the_worst_phase_and_who_is_in_it(phases: list[st
     said = document(*(target(f"t{n}", phase=phase) for n, phase in enumerate(phases)))
     assert f"<title>{title} – credential-sidecar</title>" in PAGE.draw(said, NOW)
     assert headline in text(said)
+
+
+def test_empty_is_trouble_only_where_something_fails() -> None:
+    waiting, failing = target("a", phase="empty"), target("b", phase="empty", error=error())
+    assert '<h1 class="empty">' in PAGE.draw(document(waiting), NOW)
+    assert '<h1 class="empty trouble">' in PAGE.draw(document(waiting, failing), NOW)
 
 
 @pytest.mark.parametrize("phase", Phase)
@@ -240,3 +252,11 @@ def test_nothing_on_the_page_is_fetched_from_elsewhere() -> None:
 
 def test_the_page_is_light() -> None:
     assert len(Page(_STYLE, _SCRIPT).draw(document(), NOW).encode()) < 16_384
+
+
+def test_the_pictures_of_the_docs_are_small_and_all_of_them_are_shown() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    pictures = sorted((docs / "images").glob("status-*.png"))
+    shown = re.findall(r"images/(status-[a-z-]+\.png)", (docs / "status-page.md").read_text("utf-8"))
+    assert sorted({*shown}) == [picture.name for picture in pictures]
+    assert [picture.name for picture in pictures if picture.stat().st_size > 60_000] == []
