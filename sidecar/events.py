@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, dataclass_transform
 
 from sidecar.model import Claims, Failure, Hop, Phase
+from sidecar.remedies import page
 
 Facts = Mapping[str, object]
 # Facts for the log alone: they join us to CloudTrail, or are the token's own words. No sentence can name them.
@@ -30,6 +31,11 @@ class Event:
     def __init_subclass__(cls, *, says: str, level: str = "info") -> None:
         cls.says, cls.level = says, level
         dataclass(frozen=True, kw_only=True)(cls)
+
+    @property
+    def runbook(self) -> str | None:
+        """The section of the runbook on it, where there is one."""
+        return None
 
 
 class Started(Event, says="credential-sidecar {version} serves {targets}"):
@@ -61,6 +67,10 @@ class TokenFailed(Event, level="warning", says="projected token {path} is {reaso
     path: str
     reason: str
     detail: str
+
+    @property
+    def runbook(self) -> str:
+        return page(f"Token{self.reason.capitalize()}", 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +108,10 @@ class HopFailed(Event, level="warning", says="hop {hop} to {role} failed: {code}
     retry_in: float
     repeated: bool
     claims: Claims | None
+
+    @property
+    def runbook(self) -> str:
+        return page(self.failure.code, self.attempt.hop.position)
 
 
 class PhaseChanged(Event, says="{target} is {after} with {remaining:.0f} s left"):
@@ -204,7 +218,8 @@ def plain(known: Facts) -> Facts:
 
 def facts(event: Event) -> Facts:
     """What is known of `event`, by name and without what is not."""
-    return {name: value for name, value in _facts(event) if value is not None}
+    found = (*_facts(event), ("runbook", event.runbook))
+    return {name: value for name, value in found if value is not None}
 
 
 def _facts(event: Any) -> Iterator[tuple[str, object]]:

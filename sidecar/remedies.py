@@ -5,6 +5,8 @@ Never AWS's message: it may name resources, and CloudTrail has it under the requ
 
 from collections.abc import Mapping
 
+# The page with a section for every failure; what was never told apart has one in common.
+PAGE, _ANY_OTHER = "docs/runbook.md", "any-other-code"
 _TRANSIENT = "STS could not answer; it is asked again"
 _ANY_HOP = {
     "ValidationError": "STS finds a parameter out of bounds: often a duration above the role's MaxSessionDuration",
@@ -47,3 +49,16 @@ def known(position: int) -> Mapping[str, str]:
 def remedy(code: str, position: int) -> str:
     """One sentence for `code` on the hop at `position`; the general one for a code that is not known."""
     return known(position).get(code, _TRANSIENT)
+
+
+def anchor(code: str, position: int) -> str:
+    """The section of `PAGE` on `code`: its name in lower case, and the hop where it means something else on another."""
+    if code not in known(position):
+        return _ANY_OTHER
+    is_told_apart = len({hop.get(code, remedy(code, position)) for hop in (_FIRST_HOP, _LATER_HOP)}) > 1
+    return f"{code.lower()}-on-hop-{min(position, 2)}" if is_told_apart else code.lower()
+
+
+def page(code: str, position: int) -> str:
+    """Where to read more on `code` on the hop at `position`."""
+    return f"{PAGE}#{anchor(code, position)}"

@@ -17,6 +17,7 @@ from sidecar.formats import utc
 from sidecar.ledger import Picture, Trouble, trouble
 from sidecar.model import Hop, Target
 from sidecar.page import Page
+from sidecar.remedies import page
 
 # The loop turns every two seconds, and at most a few calls of five seconds keep it busy: beyond this it hangs.
 STUCK = 60.0
@@ -94,7 +95,8 @@ def _target(seen: Picture, target: Target) -> dict[str, object]:
 def _error(seen: Picture, wrong: Trouble) -> dict[str, object]:
     failure = {"class": wrong.failure.kind, "code": wrong.failure.code, "message": wrong.failure.hint}
     since = _iso(seen.unix(wrong.since))
-    return {"hop": wrong.hop.position, **failure, "since": since, "failures": wrong.failures}
+    place = {"runbook": page(wrong.failure.code, wrong.hop.position)}
+    return {"hop": wrong.hop.position, **failure, **place, "since": since, "failures": wrong.failures}
 
 
 def _hop(seen: Picture, hop: Hop) -> dict[str, object]:

@@ -20,6 +20,7 @@ from aiobotocore.session import AioSession
 from aiohttp import ClientError as HttpError
 from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError, ConnectTimeoutError, ParamValidationError, ReadTimeoutError
+from botocore.httpsession import get_cert_path
 from botocore.loaders import Loader
 from botocore.parsers import ResponseParserError
 
@@ -82,12 +83,13 @@ class Grant:
 class Sts(AsyncExitStack):
     """STS in any region; an asynchronous context manager that owns one client per region that was asked.
 
-    `wall` is Unix seconds; it stands in where an answer has no `Date`.
+    `wall` is Unix seconds; it stands in where an answer has no `Date`. `hear` gets what AWS writes when it refuses: to
+    decide by, never to be shown.
     """
 
-    def __init__(self, wall: Callable[[], float]) -> None:
+    def __init__(self, wall: Callable[[], float], hear: Callable[[str], None] = lambda _: None) -> None:
         super().__init__()
-        self._wall, self._session = wall, AioSession()
+        self._wall, self._hear, self._session = wall, hear, AioSession()
         self._session.user_agent_name = "credential-sidecar"
         self._session.user_agent_version = __version__
         self._session.register_component("data_loader", _SlimLoader())
@@ -108,10 +110,16 @@ class Sts(AsyncExitStack):
             ask = client.assume_role if call.hop.source else client.assume_role_with_web_identity
             answer = await ask(**_parameters(call))
         except ClientError as error:
+            self._hear(str(error.response.get("Error", {}).get("Message", "")))
             raise _translated(error, call.hop) from None
         except (BotoCoreError, ResponseParserError, HttpError, OSError) as error:
             raise next(kind(code) for kinds, kind, code in _TROUBLES if isinstance(error, kinds)) from None
         return self._grant(answer)
+
+    async def place(self, region: str) -> tuple[str, str]:
+        """The URL at which STS is asked in `region`, and the file of the certificate authorities that are trusted."""
+        url = (await self._client(region)).meta.endpoint_url
+        return url, get_cert_path(self._session.get_config_variable("ca_bundle") or True)
 
     async def _client(self, region: str) -> Any:
         async with self._opening:

@@ -76,6 +76,14 @@ def test_a_terminal_gets_text(tmp_path: Path) -> None:
     assert not said.startswith("{")
 
 
+def test_what_failed_leads_to_the_runbook(capfd: pytest.CaptureFixture[str]) -> None:
+    observe = log.subscriber("info", "json")
+    observe(attempted(repeated=False))
+    observe(e.TokenFailed(path="/token", reason="missing", detail="no such file"))
+    places = [line["runbook"] for line in written(capfd)]
+    assert places == ["docs/runbook.md#accessdenied-on-hop-1", "docs/runbook.md#tokenmissing"]
+
+
 def test_levels_below_the_one_asked_for_are_silent(capfd: pytest.CaptureFixture[str]) -> None:
     log.subscriber("error", "json")(e.Stopping(drain=0.0))
     assert written(capfd) == []

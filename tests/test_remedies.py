@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sidecar.errors import TokenTrouble
-from sidecar.remedies import known, remedy
+from sidecar.remedies import known, page, remedy
 
 # What a hop can fail with, once classified: either hop, the one that spends the token, and a later one.
 EITHER = [
@@ -37,3 +37,19 @@ def test_an_expired_token_is_the_projected_one_on_the_first_hop_and_the_session_
 
 def test_an_unknown_code_is_said_to_be_asked_again() -> None:
     assert remedy("InternalFailure", 1) == "STS could not answer; it is asked again"
+
+
+@pytest.mark.parametrize(
+    ("code", "position", "anchor"),
+    [
+        ("AccessDenied", 1, "accessdenied-on-hop-1"),
+        ("AccessDenied", 3, "accessdenied-on-hop-2"),
+        ("Timeout", 2, "timeout"),
+        ("TokenMissing", 1, "tokenmissing"),
+        ("SignatureDoesNotMatch", 2, "signaturedoesnotmatch"),
+        ("SignatureDoesNotMatch", 1, "any-other-code"),
+        ("InternalFailure", 1, "any-other-code"),
+    ],
+)
+def test_a_code_has_its_section_and_one_for_each_of_its_meanings(code: str, position: int, anchor: str) -> None:
+    assert page(code, position) == f"docs/runbook.md#{anchor}"

@@ -198,6 +198,7 @@ async def test_an_error_is_told_by_hop_class_code_and_our_words() -> None:
             "class": "denied",
             "code": "AccessDenied",
             "message": "look at the trust policy",
+            "runbook": "docs/runbook.md#accessdenied-on-hop-1",
             "since": "2033-05-18T02:33:20Z",
             "failures": 2,
         }

@@ -83,6 +83,7 @@ MEANINGS: Final = {
     "retry_in": "seconds until the next attempt",
     "role": "the ARN of the hop's role",
     "rotated": "whether it replaced another",
+    "runbook": "where to read more on it: a page of the repository and its section",
     "seconds": "how long the call took",
     "serial": "of the certificate, in hexadecimal digits",
     "severity": "the level that it is told at",
@@ -147,7 +148,10 @@ class Fact:
 
 def facts(event: type[Event]) -> tuple[Fact, ...]:
     """The facts of an event, in the order of a line."""
-    return tuple(_facts(event, event.__name__, is_certain=True))
+    found = tuple(_facts(event, event.__name__, is_certain=True))
+    if event.runbook is Event.runbook:
+        return found
+    return (*found, Fact(name="runbook", schema=_schema_of(str), is_certain=True, meaning=MEANINGS["runbook"]))
 
 
 def _facts(part: type, event: str, *, is_certain: bool) -> Iterator[Fact]:

@@ -14,7 +14,7 @@ from sidecar.iam.bearer import Said, read
 from sidecar.iam.documents import Account, Bearer, accounts
 from sidecar.model import Hop, Target
 
-__all__ = ["FORMATS", "Said", "describe"]
+__all__ = ["FORMATS", "Said", "describe", "pieces"]
 
 FORMATS: Mapping[str, Callable[[Sequence[Account]], str]] = {
     "json": plain.render,
@@ -37,15 +37,31 @@ def describe(
         ConfigError: there is no such target or account, or a role whose ARN a policy would not take literally.
         TokenError: a token cannot be read, and not all of its claims are said.
     """
-    targets = config.targets if target is None else (config.target(target),)
-    _check_roles(targets)
-    bearers = {path: read(path, said) for path in dict.fromkeys(each.hop.chain[0].token_file for each in targets)}
+    targets, bearers = _whose(config, said, target)
     found = accounts(targets, bearers)
     mine = [each for each in found if account in (None, each.id)]
     if not mine:
         remedy = f"The chain is in {', '.join(each.id for each in found)}."
         raise ConfigError.of("--account", account, "flag --account", "no role of the chain is in this account", remedy)
     return FORMATS[form](mine), tuple(dict.fromkeys([*_of_bearers(bearers), *_of_sessions(targets)]))
+
+
+def pieces(config: Config, said: Said, *, target: str | None = None) -> Mapping[tuple[str, str], str]:
+    """The commands of the AWS CLI one by one, by what they set right and whose it is: see `shell.pieces`.
+
+    Raises what `describe` does.
+    """
+    found: dict[tuple[str, str], str] = {}
+    for what, whose, command in shell.pieces(accounts(*_whose(config, said, target))):
+        found[what, whose] = "\n".join(filter(None, (found.get((what, whose)), command)))
+    return found
+
+
+def _whose(config: Config, said: Said, target: str | None) -> tuple[tuple[Target, ...], Mapping[str, Bearer]]:
+    targets = config.targets if target is None else (config.target(target),)
+    _check_roles(targets)
+    paths = dict.fromkeys(each.hop.chain[0].token_file for each in targets)
+    return targets, {path: read(path, said) for path in paths}
 
 
 def _check_roles(targets: Sequence[Target]) -> None:

@@ -45,11 +45,34 @@ def _role(wanted: Documents) -> Iterator[str]:
     yield f"{_iam('get-role', which)} >/dev/null 2>&1 ||"
     yield f"  {_iam('create-role', made)}"
     yield _iam("wait role-exists", which)
-    yield _iam("update-assume-role-policy", {**which, "policy-document": wanted.trust})
+    yield from (command for _, command in _set_right(wanted))
+
+
+def pieces(accounts: Sequence[Account]) -> Iterator[tuple[str, str, str]]:
+    """Each command that sets one thing right: what that is, whose (a role's ARN, an account's id), the command.
+
+    `provider`, `audience`; `trust`, `permissions`, `duration`.
+    """
+    for account in accounts:
+        for provider in account.providers:
+            which = {"open-id-connect-provider-arn": provider.arn}
+            made = {"url": provider.url, "client-id-list": [*provider.audiences]}
+            yield "provider", account.id, _iam("create-open-id-connect-provider", made)
+            for audience in provider.audiences:
+                added = _iam("add-client-id-to-open-id-connect-provider", {**which, "client-id": audience})
+                yield "audience", account.id, added
+        for wanted in account.roles:
+            yield from ((what, wanted.role.arn, command) for what, command in _set_right(wanted))
+
+
+def _set_right(wanted: Documents) -> Iterator[tuple[str, str]]:
+    which = {"role-name": wanted.role.name}
+    yield "trust", _iam("update-assume-role-policy", {**which, "policy-document": wanted.trust})
     if wanted.longest:
-        yield _iam("update-role", {**which, "max-session-duration": wanted.longest})
+        yield "duration", _iam("update-role", {**which, "max-session-duration": wanted.longest})
     if wanted.permissions:
-        yield _iam("put-role-policy", {**which, "policy-name": POLICY_NAME, "policy-document": wanted.permissions})
+        own = {**which, "policy-name": POLICY_NAME, "policy-document": wanted.permissions}
+        yield "permissions", _iam("put-role-policy", own)
 
 
 def _iam(operation: str, options: Mapping[str, Any]) -> str:
