@@ -179,6 +179,24 @@ def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
     print(text)
 
 
+def _doctor(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+    """Look at everything that is commonly wrong, in order, from the settings to the workload's environment, and say
+    what was seen, why it matters and the exact fix. STS is asked for real, as the daemon does. The exit code says whose
+    the first problem is: 2 settings, 3 token, 4 the way to STS, 5 clock, 6 IAM, 7 the credential endpoint, 8 the
+    workload; 0 where there is none."""
+    from sidecar import doctor, iam
+    from sidecar.doctor import disk, report, runbook
+
+    if args.explain:
+        print(runbook.explain(args.explain), end="")
+        return OK
+    pieces = partial(iam.pieces, said=iam.Said())
+    container = disk.process(args.pid) if args.pid else disk.environ_file(args.environ) if args.environ else None
+    found = doctor.examine(flags, os.environ, _outside(), pieces, target=args.target, container=container)
+    print(report.RENDER[args.format](found))
+    return report.code(found)
+
+
 def _inject(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     """Add to manifests what the pods of their workloads lack to ask the sidecar. Of all workloads but those whose pods
     are labelled credential-sidecar.io/inject: "false"; what a pod wants is said by its annotations. The manifests go to
@@ -302,6 +320,13 @@ _NEEDED: tuple[_Argument, ...] = (
     ("--subject", {"metavar": "NAME", "help": "system:serviceaccount:NAMESPACE:NAME; default the token's"}),
 )
 
+_LOOKING: tuple[_Argument, ...] = (
+    ("--target", {"metavar": "NAME", "help": "which target; default all of them"}),
+    ("--format", {"choices": ("text", "json"), "default": "text", "help": "default text"}),
+    ("--pid", {"type": int, "metavar": "N", "help": "a process of the workload, whose environment is looked at"}),
+    ("--environ", {"metavar": "FILE", "help": "or a file with that environment, as `env` prints it"}),
+    ("--explain", {"metavar": "CODE", "help": "print what the runbook has on a code, and look at nothing"}),
+)
 # What an injector is told for all pods.
 _INJECTION: tuple[_Argument, ...] = (
     ("--image", {"metavar": "IMAGE", "help": "the sidecar's; default credential-sidecar and the version"}),
@@ -344,6 +369,7 @@ COMMANDS = (
     Command("probe", _probe, pick("SIDECAR_STATUS_LISTEN"), (_PATH, _SECONDS)),
     Command("config", _config, SETTINGS),
     Command("iam", _iam, pick("The chain", "AWS_REGION"), _NEEDED),
+    Command("doctor", _doctor, SETTINGS, _LOOKING),
     Command("inject", _inject, (), (*_INJECTION, *_MANIFESTS)),
     Command("webhook", _webhook, pick(*_REVIEWING), (*_INJECTION, *_LISTENING)),
     Command("demo", _demo, (), (("--once", {"action": "store_true", "help": "end after the first credentials"}),)),

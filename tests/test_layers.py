@@ -30,7 +30,7 @@ LAYERS = {
 PURE = LAYERS["nouns"] | LAYERS["decisions"]
 CLOSED = LAYERS["edges"]
 # Beside the daemon: never imported by it, and by the command line only when they are asked for.
-FEATURES = {"demo", "emulator", "iam", "kube"}
+FEATURES = {"demo", "doctor", "emulator", "iam", "kube"}
 
 # What may know each library; the emulator is a program of its own.
 OWNERS = {

@@ -1,0 +1,76 @@
+"""The way to STS: name, route, proxy, certificate authority and region, each told apart from the others."""
+
+from sidecar.doctor.facts import Reach
+from sidecar.doctor.facts import Step as Way
+from sidecar.doctor.findings import Finding, Step, ok, problem
+from sidecar.remedies import remedy
+
+
+def finding(found: Reach) -> Finding:
+    """What is to be said of the way to STS in one region."""
+    check = f"way to STS in {found.region}"
+    if found.step is Way.ARRIVED:
+        by = f", by the proxy {found.proxy}" if found.proxy else ""
+        return ok(check, f"{found.url}{by}")
+    code = _code(found)
+    why = f"{_EFFECTS[code]}. {remedy('Timeout' if found.is_silent else 'ConnectionError', 1)}"
+    return problem(check, code, f"{_SEEN[code].format(found=found)}: {found.wrong}", why, *_fix(code, found))
+
+
+def _code(found: Reach) -> str:
+    if found.step is Way.NAME and found.elsewhere:
+        return "region-unknown"
+    codes = {Way.NAME: "sts-name", Way.ROUTE: "sts-route", Way.PROXY: "sts-proxy", Way.AUTHORITY: "sts-authority"}
+    return codes[found.step]
+
+
+_SEEN = {
+    "region-unknown": "{found.peer} has no address, and the STS of other regions has one",
+    "sts-name": "{found.peer} has no address here",
+    "sts-route": "{found.peer} has a name and does not answer",
+    "sts-proxy": "the proxy {found.peer} does not lead to {found.url}",
+    "sts-authority": "{found.peer} shows a certificate that {found.authorities} does not vouch for",
+}
+_EFFECTS = {
+    "region-unknown": "There is no such region, or none with an STS of this name",
+    "sts-name": "Nothing can be asked of a host that cannot be found",
+    "sts-route": "The name is found, so DNS works; what lies between here and there does not let it through",
+    "sts-proxy": "HTTPS_PROXY says that STS is reached through it",
+    "sts-authority": "Something between here and STS opens TLS, or the wrong file of authorities is in use",
+}
+
+
+def _fix(code: str, found: Reach) -> tuple[Step, ...]:
+    host = found.url.partition("://")[2].rstrip("/")
+    return tuple(
+        Step(says=says, paste=paste.format(host=host, name=host.partition(":")[0])) for says, paste in _FIXES[code]
+    )
+
+
+_FIXES = {
+    "region-unknown": (
+        ("Write the region as AWS does:", "aws ec2 describe-regions --query Regions[].RegionName"),
+        ("and give it to the sidecar:", "AWS_REGION=…"),
+    ),
+    "sts-name": (
+        ("Ask the cluster's DNS from a pod of this namespace:", "getent hosts {name}"),
+        (
+            "Let the NetworkPolicy reach the cluster's DNS, port 53. Without a way out: an interface endpoint for STS.",
+            "",
+        ),
+    ),
+    "sts-route": (
+        (
+            "Let port 443 through (NetworkPolicy, NAT, mesh, a VPC endpoint's security group); then this ends with 0:",
+            "curl --silent --show-error --max-time 5 --output /dev/null https://{host}/",
+        ),
+    ),
+    "sts-proxy": (("Let the proxy lead to STS, or go round it, in the sidecar's environment:", "NO_PROXY={name}"),),
+    "sts-authority": (
+        ("See who vouches for it:", "openssl s_client -connect {name}:443 -servername {name} </dev/null"),
+        (
+            "Where that is a proxy of yours, name the file with its authority in the sidecar's environment:",
+            "AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
+        ),
+    ),
+}
