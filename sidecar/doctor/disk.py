@@ -80,8 +80,8 @@ def _variables(data: bytes) -> dict[str, str]:
 
 
 def _seen(path: str, root: str = "/") -> Seen | None:
-    """What is at `path`, with what is above it: all that a process goes through whose `/` is `root`, or only the nearest
-    directory, since a container that mounts that one goes another way."""
+    """What is at `path`, with what is above it: all that a process goes through whose `/` is `root`, or the nearest
+    directory alone, since a container that mounts that one goes another way."""
     try:
         above = [*Path(path).parents]
         within = [each for each in above if Path(root) in (each, *each.parents)] if root != "/" else above[:1]

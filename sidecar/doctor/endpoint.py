@@ -35,7 +35,8 @@ def findings(config: Config, found: Endpoint, walk: Walk, now: float, workload: 
     for target in config.targets:
         names = [f"authorization token of {target.name}", f"answer for {target.name}", f"freshness of {target.name}"]
         if found.listener is Listener.OURS:
-            yield from _target(names, target, found, now, workload)
+            outcome = walk.outcomes.get(target.hop)
+            yield from _target(names, target, found, now, workload, is_walked=bool(outcome and outcome.arn))
         else:
             yield _granted(names[2], target, walk)
 
@@ -54,23 +55,23 @@ def _port(config: Config, found: Endpoint) -> Finding:
 
 
 def _target(
-    names: Sequence[str], target: Target, found: Endpoint, now: float, workload: Workload | None
+    names: Sequence[str], target: Target, found: Endpoint, now: float, workload: Workload | None, *, is_walked: bool
 ) -> Iterator[Finding]:
     broken = None
     if target.name in found.tokens:
-        broken = _token(names[0], found.tokens[target.name], workload)
-        yield broken or ok(names[0], f"{found.tokens[target.name].path}: {found.tokens[target.name].seen}")
+        held = found.tokens[target.name]
+        broken = _token(names[0], held, workload)
+        yield broken or ok(names[0], f"{held.path}: {held.seen}")
     else:
         yield ok(names[0], "none is asked for")
     answer = found.served[target.name]
-    if broken and answer.status != 200:
-        yield from (skipped(each, broken.code) for each in names[1:])
-    elif answer.status != 200:
-        yield _refused(names[1], answer)
-        yield skipped(names[2], "its answer")
-    else:
+    if answer.status == 200:
         yield ok(names[1], "200, with credentials")
         yield _fresh(names[2], target, answer, now)
+        return
+    because = broken.code if broken else "" if is_walked or answer.status == 401 else "what stops the walk"
+    yield skipped(names[1], because) if because else _refused(names[1], answer)
+    yield skipped(names[2], because or "its answer")
 
 
 def _token(check: str, held: TokenHeld, workload: Workload | None) -> Finding | None:
@@ -143,9 +144,10 @@ def _refused(check: str, answer: Served) -> Finding:
         )
         return problem(check, "authorization-refused", seen, why, fix)
     seen = f"{answer.status or 'no answer'} {answer.code}"
-    why = "The running sidecar has nothing to serve; where the walk above is good, it is about to have"
-    log = Step(says="See what its log says, and its status:", paste="kubectl logs POD --container credential-sidecar")
-    return problem(check, "not-served", seen, why, log)
+    why = "The walk above is good, so the running sidecar waits for its next attempt: up to a minute, or five if denied"
+    now = Step(says="Have it try now, by a signal to the daemon:", paste="kill -HUP 1")
+    log = Step(says="Or see what its log says:", paste="kubectl logs POD --container credential-sidecar")
+    return problem(check, "not-served", seen, why, now, log)
 
 
 def _fresh(check: str, target: Target, answer: Served, now: float) -> Finding:

@@ -35,9 +35,7 @@ def access_denied_first(check: str, seen: str, hop: Hop, outcome: Outcome, comma
         "aud is not the token's audience",
         "there is no role of this ARN: another account, another path, or letters of another case",
     )
-    tell = _look(
-        hop.role, "AssumeRolePolicyDocument", "the trust policy shows which (NoSuchEntity: there is no such role)"
-    )
+    tell = _look(hop.role, "the trust policy shows which (NoSuchEntity: there is no such role)")
     why = "Role A must trust exactly this token: its issuer's provider, its audience, its subject"
     fix = (_trust(hop.role, commands), _exactly(hop))
     return problem(check, _code(outcome, 1), seen, why, *fix, causes=causes, tell=(tell,))
@@ -224,17 +222,16 @@ def _causes(hop: Hop) -> tuple[str, ...]:
 
 def _tell(hop: Hop) -> tuple[Step, ...]:
     assert hop.source is not None
-    shows = (
-        "The trust policy shows principal and external id, AROA… for a role that was made again; NoSuchEntity: no role"
-    )
+    shows = "the trust policy shows principal and external id (AROA…: a role made again; NoSuchEntity: no role)"
     allowed = f"aws iam simulate-principal-policy --policy-source-arn {hop.source.role.arn}"
     allowed = f"{allowed} --action-names sts:AssumeRole --resource-arns {hop.role.arn}"
     says = _in(hop.source.role.account, "see whether the permission is there")
-    return _look(hop.role, "AssumeRolePolicyDocument", shows), Step(says=says, paste=allowed)
+    return _look(hop.role, shows), Step(says=says, paste=allowed)
 
 
-def _look(role: Role, what: str, says: str) -> Step:
-    return Step(says=_in(role.account, says), paste=f"aws iam get-role --role-name {role.name} --query Role.{what}")
+def _look(role: Role, says: str) -> Step:
+    paste = f"aws iam get-role --role-name {role.name} --query Role.AssumeRolePolicyDocument"
+    return Step(says=_in(role.account, says), paste=paste)
 
 
 def _carried(check: str, seen: str, hop: Hop, without: tuple[str, ...], commands: Commands) -> Finding:

@@ -159,7 +159,7 @@ class Proxy:
             async with asyncio.TaskGroup() as both:
                 both.create_task(_pump(reader, back_writer))
                 both.create_task(_pump(back_reader, writer))
-        except* ConnectionError:
+        except* OSError:  # also a client that is gone before its end is told
             pass
         finally:
             back_writer.transport.abort()
