@@ -1,6 +1,7 @@
 """The runbook, section by section: the page of the docs, packaged with the program."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from sidecar.errors import ConfigError
@@ -20,9 +21,9 @@ def sections(text: str) -> dict[str, str]:
     return {slug(part.splitlines()[0][4:]): part.rstrip() + "\n" for part in parts if part.startswith("### ")}
 
 
-def explain(code: str) -> str:
+def explain(code: str, places: Sequence[Path] = _PLACES) -> str:
     """The section of that code, alert or finding; raises ConfigError where there is none."""
-    page = next(place for place in _PLACES if place.exists()).read_text("utf-8")
+    page = next(place for place in places if place.exists()).read_text("utf-8")
     found = sections(page)
     name = code.rpartition("#")[2].lower()
     if name not in found:
