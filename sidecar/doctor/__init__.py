@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from sidecar import config
 from sidecar.config import Authorization, Config
-from sidecar.doctor import asking, clock, disk, endpoint, hops, reach, token, workload
+from sidecar.doctor import asking, disk, endpoint, reach, token, workload
 from sidecar.doctor.facts import Listener, Reach, TokenFile, TokenHeld, Walk, Workload
 from sidecar.doctor.findings import Finding, Step, ok, problem, skipped
 from sidecar.doctor.refusals import Commands
@@ -66,6 +66,8 @@ def _examined(
     yield ok("settings", names)
     files = {path: disk.token_file(path) for path in dict.fromkeys(each.hop.chain[0].token_file for each in targets)}
     ways, walk = _walked(targets, files, outside, environ)
+    from sidecar.doctor import clock, hops  # lazily, like what they know the limits of
+
     now = outside.wall() + (walk.skew or 0.0)
     told = {path: tuple(token.findings(file, now)) for path, file in files.items()}
     yield from (each for found in told.values() for each in found)

@@ -15,7 +15,7 @@ from sidecar.doctor.refusals import (
     identity_token,
     validation,
 )
-from sidecar.model import Hop, Target
+from sidecar.model import Hop, Kind, Target
 from sidecar.refresher import SKEW_CAUSE
 
 Decoder = Callable[[str, str, Hop, Outcome, Commands], Finding]
@@ -49,6 +49,8 @@ def _finding(hop: Hop, outcome: Outcome | None, because: str, skew: float | None
         return skipped(check, because or "what is before it")
     if outcome.failure is None:
         return ok(check, f"assumed for {outcome.lifetime:.0f} s")
+    if because and outcome.failure.kind is Kind.TOKEN:
+        return skipped(check, because)
     code, hint = outcome.failure.code, outcome.failure.hint
     if code == "SignatureDoesNotMatch" and abs(skew or 0.0) >= SKEW_CAUSE:
         return skipped(check, "clock-skewed")

@@ -53,7 +53,7 @@ def _broken(check: str, file: TokenFile, now: float) -> Finding | None:
         seen = f"it is mounted by itself (from {file.pinned}): a subPath, or a mount of one file"
         why = "kubelet rotates by swapping the link ..data, which such a mount never sees: the token is not replaced"
         if token and token.claims.expiration <= now:
-            why = f"{why}. This one has expired: {remedy('TokenExpired', 1)}"
+            why = f"{why}; {remedy('TokenExpired', 1)}"
         return problem(check, "token-by-subpath", seen, why, _mounted(file.path))
     if error is not None:
         return _unusable(check, error)
@@ -85,7 +85,7 @@ def _rotation(check: str, file: TokenFile, token: Token, now: float) -> Finding:
         return ok(check, f"it ends at {_instant(end)}; it does not say when it was issued")
     life, age = end - file.issued, now - file.issued
     seen = f"issued {_span(age)} ago for {_span(life)}, until {_instant(end)}"
-    if age > min(_AGED * life, max(_OLD, 0.0)):
+    if age > min(_AGED * life, _OLD):
         why = f"it should be younger: {_ROTATES}"
         return problem(check, "token-not-rotated", seen, why, _rotated())
     return ok(check, seen)

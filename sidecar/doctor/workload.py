@@ -15,7 +15,7 @@ Environ = Mapping[str, str]
 _URI, _FILE = "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"
 _PLAIN = "AWS_CONTAINER_AUTHORIZATION_TOKEN"
 _POD_IDENTITY = ("169.254.170.23", "fd00:ec2::23")
-_CODES = {
+CODES = {
     "AWS_ACCESS_KEY_ID": "static-keys",
     "AWS_WEB_IDENTITY_TOKEN_FILE": "web-identity",
     "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "relative-uri",
@@ -54,7 +54,7 @@ def _outranking(check: str, own: Environ, workload: Workload | None) -> Iterator
         if name is None or not (_passes(way, environ) if workload else way.is_seen(environ)):
             continue
         who = "" if workload else "a workload that has it too "
-        code = "pod-identity" if name == _URI and _host(environ[_URI]) in _POD_IDENTITY else _CODES[way.names[0]]
+        code = "pod-identity" if name == _URI and _host(environ[_URI]) in _POD_IDENTITY else CODES[way.names[0]]
         fix = Step(says=f"{way.remedy}.", paste=_PASTE.get(code, ""))
         yield problem(check, code, f"{name} is set: {who or 'the workload '}{way.effect}", _WHY, fix)
 

@@ -61,14 +61,21 @@ class Clinic:
 
     async def examine(self, *arguments: str) -> Report:
         """The doctor's word in both forms, by two processes, in which no secret may be."""
-        (code, text), (again, said) = await asyncio.gather(
-            self._run(*arguments), self._run(*arguments, "--format", "json")
-        )
-        assert code == again
-        assert not leaks(text + said, self.secrets)
+        (code, text), report = await asyncio.gather(self._run(*arguments), self._examine(*arguments))
+        assert code == report.code
+        assert not leaks(text, self.secrets)
+        return replace(report, text=text)
+
+    async def recover(self, *arguments: str) -> None:
+        """Examined again nothing is wrong, and there is no advice."""
+        healthy(await self._examine(*arguments))
+
+    async def _examine(self, *arguments: str) -> Report:
+        code, said = await self._run(*arguments, "--format", "json")
+        assert not leaks(said, self.secrets)
         document = json.loads(said)
         assert document["exit"] == code
-        return Report(code=code, text=text, findings=tuple(document["findings"]))
+        return Report(code=code, text=said, findings=tuple(document["findings"]))
 
     @property
     def secrets(self) -> set[str]:

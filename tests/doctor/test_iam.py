@@ -14,6 +14,8 @@ from sidecar.emulator.world import bare
 from tests.builders import ACCOUNT_A, ROLE_A, ROLE_B
 from tests.doctor.clinic import Clinic, clinic, healthy
 
+pytestmark = pytest.mark.timeout(240)  # half a dozen processes start one after the other, on a busy machine too
+
 TRUST_A, TRUST_B = "sts:AssumeRoleWithWebIdentity", "sts:AssumeRole"
 TAGS, IDENTITY = {"SIDECAR_SESSION_TAGS": "team=orders"}, {"SIDECAR_SOURCE_IDENTITY": "orders"}
 Change = Callable[[World, str], World]
@@ -207,7 +209,7 @@ async def test_what_is_wrong_in_iam_is_named_and_settled_by_what_is_printed(name
         assert illness.words in report.said()
         assert len(report.problems) == 1, report.text  # what follows from it is not one
         here.apply(report.pastes)
-        healthy(await here.examine())
+        await here.recover()
 
 
 async def _beside_the_daemon(here: Clinic, illness: Illness) -> Any:
@@ -232,7 +234,7 @@ async def test_an_external_id_that_was_agreed_settles_it_as_well(given: str, tmp
         report = await here.examine()
         assert "SIDECAR_EXTERNAL_ID=…" in report.pastes
         here.settings["SIDECAR_EXTERNAL_ID"] = "orders-2026"
-        healthy(await here.examine())
+        await here.recover()
 
 
 async def test_6_an_audience_that_the_provider_does_not_know(tmp_path: Path) -> None:
@@ -248,10 +250,10 @@ async def test_6_an_audience_that_the_provider_does_not_know(tmp_path: Path) -> 
         report = await here.examine()
         assert report.cause["code"] == "accessdenied-on-hop-1"
         here.apply(report.pastes)
-        healthy(await here.examine())
+        await here.recover()
         here.sts.world = world  # or it is not
         here.kubelet.project()
-        healthy(await here.examine())
+        await here.recover()
 
 
 @pytest.mark.parametrize(
@@ -273,7 +275,7 @@ async def test_27_a_role_whose_name_is_spelt_otherwise(
         assert "another path, or letters of another case" in report.said()
         assert report.pastes[-1] == f"{setting}=…"
         here.settings[setting] = right
-        healthy(await here.examine())
+        await here.recover()
 
 
 async def test_21_a_region_that_is_not_enabled(tmp_path: Path) -> None:
@@ -283,7 +285,7 @@ async def test_21_a_region_that_is_not_enabled(tmp_path: Path) -> None:
         assert (report.code, report.cause["code"]) == (4, "regiondisabledexception")
         assert report.pastes == ["aws account enable-region --region-name eu-west-1"]
         here.settings["AWS_REGION"] = "eu-central-1"
-        healthy(await here.examine())
+        await here.recover()
 
 
 @pytest.mark.parametrize(
