@@ -80,7 +80,8 @@ def resolve(flags: Texts, environ: Texts) -> Config:
     values = Values(SETTINGS, flags, environ)
     values.problems |= dict.fromkeys(unknown(environ, values.origins))
     own = {each.attribute: values[each.name] for each in SETTINGS if each.attribute in Config.__slots__}
-    values["AWS_REGION"]  # a wrong one is said even where no chain can be built
+    for name in ("AWS_REGION", "AWS_ENDPOINT_URL_STS"):  # a wrong one is said even where no chain can be built
+        values.get(values.origins[name])
     asked, role = values.origins["SIDECAR_PROFILES"].by, values.origins["SIDECAR_TARGET_ROLE_ARN"].by
     # AWS_PROFILE says what to do only where nothing of ours does.
     by_profiles = asked and not (asked == "AWS_PROFILE" and role)

@@ -88,6 +88,7 @@ _OWNED = Form(
     lambda owner: max(owner) < _NOBODY,
 )
 _NUMBER, _SECONDS = r"(?a)\d{1,6}(\.\d+)?", f"not a number of seconds from 0 to {_LONGEST_DRAIN}"
+_URL = r"(?a)https?://([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?(/\S*)?"
 _NAMED = "{!r} cannot name a target: the name goes into URLs, paths and metrics"
 _PROFILE = Form(TARGET_NAME, _NAMED, "Rename the profile to 1 to 64 of [A-Za-z0-9._-].")
 _UNUSABLE = "not a usable authorization token (its value is not shown)"
@@ -97,6 +98,7 @@ _USABLE = "Give at least 16 of [A-Za-z0-9._~-], or leave it out for 256 random b
 FORMS: Mapping[str, Callable[[str], Any]] = {
     "SIDECAR_PROFILES": Items(_PROFILE, "profile", name=str),
     "SIDECAR_STS_FALLBACK_REGIONS": regions,
+    "AWS_ENDPOINT_URL_STS": Form(_URL, "not the URL of an endpoint", "Write https:// and a host, or unset it."),
     "SIDECAR_LISTEN": _LOOPBACK,
     "SIDECAR_AUTHORIZATION": one_of(*Authorization, make=Authorization),
     "SIDECAR_AUTHORIZATION_TOKEN": Form(TOKEN.pattern, _UNUSABLE, _USABLE, Secret),

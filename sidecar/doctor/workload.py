@@ -100,7 +100,7 @@ def asking(
         return
     target = _target(config, uri)
     if target is None:
-        if bypass_loopback(uri):
+        if _is_loopback(uri):
             yield _elsewhere(check, config, uri)
         return  # where it is not on loopback, that is said above
     yield ok(check, f"{_URI} leads to target {target.name}")
@@ -108,7 +108,7 @@ def asking(
         yield _shown("authorization token of the workload", target, workload, held, ours)
 
 
-def bypass_loopback(uri: str) -> bool:
+def _is_loopback(uri: str) -> bool:
     """Whether the URI is of a loopback host, as `bypass` has it."""
     return not any(way.is_seen({_URI: uri}) for way in bypass.WAYS if way.names == (_URI,))
 
@@ -126,8 +126,8 @@ def _without(check: str, config: Config, workload: Workload) -> Finding:
 
 
 def _elsewhere(check: str, config: Config, uri: str) -> Finding:
-    place = urlsplit(uri)
-    seen = f"{_URI} leads to {place.hostname}:{place.port or 80}{place.path}"
+    scheme, host, port, path = _parsed(uri)
+    seen = f"{_URI} leads to {scheme}://{host}:{port}{path}" if scheme else f"{_URI} is no URL"
     why = f"The sidecar is at http://{config.listen}, and serves /v1/credentials and /v1/credentials/{{target}}"
     return problem(check, "uri-elsewhere", seen, why, _set(config))
 
@@ -139,14 +139,23 @@ def _set(config: Config) -> Step:
 
 def _target(config: Config, uri: str) -> Target | None:
     """The target that the URI leads to; None where it leads elsewhere."""
-    place = urlsplit(uri)
-    is_here = place.scheme == "http" and (place.port or 80) == config.listen.port and bypass_loopback(uri)
+    scheme, _, port, path = _parsed(uri)
+    is_here = scheme == "http" and port == config.listen.port and _is_loopback(uri)
     paths = {"/v1/credentials": config.targets[0], **{f"/v1/credentials/{each.name}": each for each in config.targets}}
-    return paths.get(place.path.rstrip("/")) if is_here else None
+    return paths.get(path.rstrip("/")) if is_here else None
 
 
 def _host(uri: str) -> str:
-    return urlsplit(uri).hostname or ""
+    return _parsed(uri)[1]
+
+
+def _parsed(uri: str) -> tuple[str, str, int, str]:
+    """Scheme, host, port and path; port 0 where what is said is none."""
+    try:
+        place = urlsplit(uri)
+        return place.scheme, place.hostname or "", place.port or 80, place.path
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        return "", "", 0, ""
 
 
 def _shown(

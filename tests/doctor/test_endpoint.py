@@ -69,6 +69,8 @@ BYPASSES: dict[str, tuple[str, dict[str, str]]] = {
     "a Pod Identity association": ("pod-identity", {URI: "http://169.254.170.23/v1/credentials"}),
     "another host": ("uri-elsewhere", {URI: "http://sidecar.shop:9911/v1/credentials"}),
     "another port": ("uri-elsewhere", {URI: "http://127.0.0.1:1/v1/credentials"}),
+    "another scheme": ("uri-elsewhere", {URI: "https://127.0.0.1:9911/v1/credentials"}),
+    "no number for a port": ("uri-elsewhere", {URI: "http://127.0.0.1:http/v1/credentials"}),
     "another path": ("uri-elsewhere", {URI: "http://127.0.0.1:1/v1/credential"}),
     "empty variables": ("empty-variables", {"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "", "AWS_PROFILE": ""}),
     "a proxy": ("proxied", {"HTTP_PROXY": "http://proxy.shop:3128"}),

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.emulator import Fault
+from sidecar.remedies import remedy
 from tests.doctor.clinic import Clinic, Report, clinic
 from tests.harness import free_port
 from tests.process import run
@@ -136,3 +138,33 @@ async def test_23_a_clock_that_is_ten_minutes_off(tmp_path: Path, seconds: float
         assert "SignatureDoesNotMatch" not in report.text  # it follows from the clock
         here.sts.skew = 0.0
         await here.recover()
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (Fault.hang(), "timeout"),
+        (Fault.reset(), "connectionerror"),
+        (Fault.garbage(), "badanswer"),
+        (Fault.error("Throttling"), "throttling"),
+        (Fault.short(30), "shortsession"),
+        (Fault.impostor("arn:aws:sts::111122223333:assumed-role/other-role/x"), "wrongidentity"),
+    ],
+)
+async def test_an_sts_that_is_reached_and_does_not_answer_as_it_should(fault: Fault, code: str, tmp_path: Path) -> None:
+    async with clinic(tmp_path) as here:
+        here.sts.fault = fault
+        report = await here.examine()
+        assert (report.code, report.cause["code"]) == (4, code), report.text
+        assert report.cause["seen"].endswith(remedy(report.cause["seen"].split(": ")[1], 1))
+        here.sts.fault = Fault.none()
+        await here.recover()
+
+
+async def test_an_endpoint_url_that_is_none_is_said_by_daemon_and_doctor(tmp_path: Path) -> None:
+    async with clinic(tmp_path, {"AWS_ENDPOINT_URL_STS": "sts.eu-west-1.amazonaws.com"}) as here:
+        report = await here.examine()
+        assert (report.code, report.cause["code"]) == (2, "settings-wrong")
+        async with here.daemon(is_listening=False) as running:
+            assert await running.ended() == 2
+        assert report.cause["seen"] in "".join(running.lines)
