@@ -184,16 +184,16 @@ def _both_sides(hop: Hop, commands: Commands) -> tuple[Step, ...]:
 def _exactly(hop: Hop) -> Step:
     """For a role that is not there: IAM's own spelling."""
     setting = "SIDECAR_TARGET_ROLE_ARN" if hop.source else "AWS_ROLE_ARN"
-    says = "Or, where there is no such role, give the sidecar the ARN of the one that is meant, letter for letter:"
+    says = "Or, where there is no such role, give the sidecar the right ARN, letter for letter (role_arn in a profile):"
     return Step(says=says, paste=f"{setting}=…")
 
 
 def _external_id(hop: Hop) -> tuple[Step, ...]:
     """What the statement cannot know: the external id that the role's owner has agreed on."""
     if hop.external_id is None:
-        says = "Or, where the trust policy demands sts:ExternalId, keep it so and give the sidecar that value:"
+        says = "Or, where the trust policy demands sts:ExternalId, keep it so and set that value (external_id in a profile):"
     else:
-        says = "Or, where the trust policy demands another sts:ExternalId than the one that is set, set that one:"
+        says = "Or, where the trust policy demands another sts:ExternalId than is set, set that one (external_id in a profile):"
     return (Step(says=says, paste="SIDECAR_EXTERNAL_ID=…"),)
 
 
