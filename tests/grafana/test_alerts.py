@@ -1,0 +1,105 @@
+"""The alerts in the lives of pods, by Prometheus' own tool."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+import yaml
+
+from tests.grafana.lives import LENGTH, MINUTE, PODS, SCRAPE, STORIES
+from tools.alerts import ALERTS, RULES
+
+pytestmark = pytest.mark.grafana
+
+EXPECTED = yaml.safe_load(Path(__file__).with_name("alerts.yaml").read_text())
+END = LENGTH // MINUTE
+EVALUATIONS = 2  # a minute
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Minutes: silent before `earliest`, fires from `latest` until `until`, silent after `over`."""
+
+    earliest: int
+    latest: int
+    until: int = END
+    over: int = END
+
+    @classmethod
+    def of(cls, said: Mapping[str, list[int]]) -> Self:
+        """As alerts.yaml says it."""
+        return cls(*said["fires"], *said.get("resolves", ()))
+
+    def asked(self, alert: str) -> Iterator[tuple[str, int, list[int]]]:
+        """Query, minute and what must be answered."""
+        firing = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
+        yield f"count(count_over_time({firing}[{self.earliest}m]))", self.earliest, []
+        held = (self.until - self.latest) * EVALUATIONS
+        yield f"max(count_over_time({firing}[{self.until - self.latest}m])) >= bool {held}", self.until, [1]
+        if self.over < END:
+            yield f"count(count_over_time({firing}[{END - self.over}m]))", END, []
+
+
+def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """What it says of files; skips where there is none."""
+    if shutil.which("promtool") is None:
+        pytest.skip("no promtool: apt install prometheus")
+    return subprocess.run(["promtool", *words], capture_output=True, text=True, check=False)
+
+
+def judged(name: str, lives: Path, rules: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """promtool on the rules in that life."""
+    expected = EXPECTED[name]
+    others = "|".join(["none", *expected])
+    asked = [(f'count(count_over_time(ALERTS{{alertname!~"{others}",alertstate="firing"}}[{END}m]))', END, [])]
+    asked += [each for alert, said in expected.items() for each in Window.of(said).asked(alert)]
+    series = [each for pod in PODS for each in json.loads((lives / f"{name}.{pod}.json").read_text())]
+    tests = [{"expr": q, "eval_time": f"{at}m", "exp_samples": [{"value": n} for n in wanted]} for q, at, wanted in asked]
+    life: dict[str, Any] = {"interval": f"{SCRAPE}s", "input_series": series, "promql_expr_test": tests}
+    test = folder / "life.json"
+    test.write_text(json.dumps({"rule_files": [str(rules)], "evaluation_interval": "30s", "tests": [life]}))
+    return promtool("test", "rules", test)
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_alerts_fire_in_time_resolve_and_are_silent_otherwise(name: str, lives: Path, tmp_path: Path) -> None:
+    done = judged(name, lives, ALERTS / RULES, tmp_path)
+    assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_every_alert_has_a_life_or_a_test_of_its_own() -> None:
+    rules = [rule for group in yaml.safe_load((ALERTS / RULES).read_text())["groups"] for rule in group["rules"]]
+    alerts = {rule["alert"] for rule in rules if "alert" in rule}
+    tested = {alert for expected in EXPECTED.values() for alert in expected}
+    texts = "".join(path.read_text() for path in sorted((ALERTS / "tests").glob("*.yaml")))
+    assert alerts - tested == {"SidecarNotScraped", "SidecarsAbsent"}
+    assert [alert for alert in alerts if f"alertname: {alert}\n" not in texts] == []
+
+
+@pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if expected])
+def test_an_alert_that_never_fires_is_noticed(name: str, lives: Path, tmp_path: Path) -> None:
+    rules = yaml.safe_load((ALERTS / RULES).read_text())
+    for rule in (rule for group in rules["groups"] for rule in group["rules"]):
+        if rule.get("alert") in EXPECTED[name]:
+            rule["expr"] = "vector(1) > 2"
+    (tmp_path / RULES).write_text(yaml.safe_dump(rules))
+    done = judged(name, lives, tmp_path / RULES, tmp_path)
+    assert (done.returncode, "FAILED" in done.stderr + done.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("path", sorted((ALERTS / "tests").glob("*.yaml")), ids=lambda path: path.stem)
+def test_what_is_written_by_hand_holds(path: Path) -> None:
+    done = promtool("test", "rules", path)
+    assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_prometheus_reads_the_rules_and_their_sentences() -> None:
+    done = promtool("check", "rules", ALERTS / RULES)
+    assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr
