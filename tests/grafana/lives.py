@@ -35,6 +35,8 @@ CLUSTER: Final = "harbour"
 PODS: Final = {"orders-0": 0.8, "orders-1": 0.2}
 _TOKEN_LIFE: Final = 3600  # kubelet's default, replaced at four fifths of it
 _ROTATION: Final = _TOKEN_LIFE * 4 // 5
+_LATENCY: Final = 0.08  # a regional call
+_POLICY: Final = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
 _SAMPLE: Final = re.compile(rf"({PREFIX}\w+)(?:{{(.*)}})? (\S+)")
 
 # What happens to a pod, by minutes since it started.
@@ -80,6 +82,10 @@ def _rotate(life: Life) -> None:
     life.kubelet.project()
 
 
+def _garble(life: Life) -> None:
+    life.kubelet.project("half a tok")
+
+
 _WELL = sts(Fault.none())
 _DENIED = Fault.error("AccessDenied", 403).only(action="AssumeRole")
 _PROVIDER_GONE = sts(Fault.error("InvalidIdentityToken").only(action="AssumeRoleWithWebIdentity"))
@@ -91,7 +97,7 @@ STORIES: Final = {
     "denied": Story(moments={60: sts(_DENIED), 150: _WELL}),
     "outage": Story(moments={50: sts(Fault.hang()), 130: _WELL}),
     "expired": Story(moments={50: _PROVIDER_GONE}),
-    "token-stuck": Story(moments={165: _rotate}, rotates_until=_ROTATION),
+    "token-stuck": Story(moments={140: _garble, 165: _rotate}, rotates_until=_ROTATION),
     "skew": Story(moments={50: node(100), 70: node(400), 108: node(0)}),
     "flapping": Story(moments=_FLAPS),
     "waiting": Story(moments={40: _WELL}, first=_DENIED),
@@ -119,8 +125,9 @@ async def _lived(story: Story, name: str, pod: str, home: Path) -> list[Scrape]:
             life.sts.fault = story.first
             life.kubelet.lifetime = _TOKEN_LIFE
             life.kubelet.project()
+            life.latency = _LATENCY
 
-    life = Life(home, chance=PODS[pod], observe=begun)
+    life = Life(home, {"SIDECAR_POLICY": _POLICY}, chance=PODS[pod], observe=begun)
     found = []
     async with life:
         for at in range(SCRAPE, LENGTH + 1, 5):

@@ -1,0 +1,68 @@
+"""The panels of the committed dashboards: what they ask, and what they say in a recorded life."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.grafana.lives import CLUSTER, MINUTE
+from tests.grafana.prometheus import Prometheus, Sample
+from tests.harness import EPOCH
+from tests.house import ROOT
+
+DASHBOARDS: Final = ROOT / "grafana" / "dashboards"
+NAMES: Final = ("fleet", "pod")
+POD: Final = "orders-0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """One panel: its dashboard, its title, its kind of picture, its queries by letter with their legends."""
+
+    dashboard: str
+    title: str
+    kind: str
+    queries: Mapping[str, tuple[str, str]]
+    shown: Mapping[str, Any]
+
+    @property
+    def unit(self) -> str:
+        """As Grafana names it."""
+        return str(self.shown["fieldConfig"]["defaults"]["unit"])
+
+    def asked(self, letter: str, life: str) -> str:
+        """The query with Grafana's variables as they are for that life."""
+        values = {
+            "$cluster": CLUSTER,
+            "$namespace": life,
+            "$workload": ".*",
+            "$target": ".*",
+            "$pod": POD,
+            "$__rate_interval": "5m",
+        }
+        query = self.queries[letter][0]
+        for name, value in values.items():
+            query = query.replace(name, value)
+        assert "$" not in query, query
+        return query
+
+    def at(self, server: Prometheus, letter: str, life: str, minute: float) -> list[Sample]:
+        """What it shows in that minute of the life."""
+        return server.at(self.asked(letter, life), EPOCH + minute * MINUTE)
+
+
+def document(name: str) -> dict[str, Any]:
+    """The dashboard of that name, as it is committed."""
+    found: dict[str, Any] = json.loads((DASHBOARDS / f"{name}.json").read_text())
+    return found
+
+
+def panels() -> Iterator[Panel]:
+    """All panels that ask something."""
+    for name in NAMES:
+        for shown in document(name)["panels"]:
+            queries = {each["refId"]: (each["expr"], each["legendFormat"]) for each in shown.get("targets", ())}
+            if queries:
+                yield Panel(dashboard=name, title=shown["title"], kind=shown["type"], queries=queries, shown=shown)

@@ -1,0 +1,293 @@
+"""The fleet: what will expire next, who cannot refresh and why, and how STS answers ten thousand pods."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana_foundation_sdk.builders import dashboard
+
+from tools.dashboards import frame
+from tools.dashboards.panels import GREEN, ORANGE, RED, YELLOW, Panel, Row, areas, heat, lines, listed, number
+
+# Of the pods themselves; what is recorded has no pods any more.
+_PODS: Final = 'cluster=~"$cluster",namespace=~"$namespace",pod=~"$workload"'
+_F: Final = f'{_PODS},target=~"$target"'
+_N: Final = 'cluster=~"$cluster",namespace=~"$namespace"'
+_R: Final = f'{_N},target=~"$target"'
+_ENDS: Final = f"(credential_sidecar_credentials_expiration_timestamp_seconds{{{_F}}} > 0)"
+_RECORDED: Final = " Recorded for namespaces as a whole: the choice of workload does not count here."
+_FAILS: Final = f"credential_sidecar:hop_failures:rate5m{{{_R}}}"
+# A fresh session has half an hour, the page calls at 20 minutes.
+_LEFT: Final = ((ORANGE, 60.0), (YELLOW, 1200.0), (GREEN, 1740.0))
+
+_NOW = (
+    Panel(
+        title="Targets with credentials",
+        kind=number,
+        unit="percentunit",
+        description="Share of all targets of all pods that have credentials to serve now." + _RECORDED,
+        queries=((f"sum(credential_sidecar:targets:served{{{_R}}}) / sum(credential_sidecar:targets:all{{{_R}}})", ""),),
+        base=RED,
+        steps=((ORANGE, 0.99), (GREEN, 0.999)),
+        decimals=2,
+        size=(4, 4),
+    ),
+    Panel(
+        title="Without credentials",
+        kind=number,
+        description="Targets of pods whose workload gets errors: nothing has arrived yet, or what was held has expired.",
+        queries=((f'sum(credential_sidecar_phase{{{_F},phase=~"empty|expired"}})', ""),),
+        steps=((RED, 1.0),),
+        size=(4, 4),
+    ),
+    Panel(
+        title="Cannot be refreshed",
+        kind=number,
+        description="Targets whose last attempt failed; they serve what they hold. What fails is below.",
+        queries=((f"count(credential_sidecar_consecutive_failures{{{_F}}} > 0) or vector(0)", ""),),
+        steps=((ORANGE, 1.0),),
+        size=(4, 4),
+    ),
+    Panel(
+        title="First to expire",
+        kind=number,
+        unit="s",
+        description="Life that is left in the credentials that expire first; below 20 minutes somebody is called.",
+        queries=((f"min({_ENDS} - time())", ""),),
+        base=RED,
+        steps=_LEFT,
+        size=(4, 4),
+    ),
+    Panel(
+        title="Pod-minutes with credentials",
+        kind=number,
+        unit="percentunit",
+        description="Over three days, all targets of all scraped pods; the objective is 99.9 %.",
+        queries=(('min(credential_sidecar:served:ratio3d{cluster=~"$cluster"})', ""),),
+        base=RED,
+        steps=((GREEN, 0.999),),
+        decimals=3,
+        size=(4, 4),
+    ),
+    Panel(
+        title="Pods scraped",
+        kind=number,
+        description="Sidecars that Prometheus sees. One that is not seen raises no alert but SidecarNotScraped.",
+        queries=((f"count(credential_sidecar_build_info{{{_PODS}}})", ""),),
+        base=RED,
+        steps=((GREEN, 1.0),),
+        size=(4, 4),
+    ),
+)
+_NEXT = (
+    Panel(
+        title="What will expire next",
+        kind=listed,
+        unit="s",
+        description="The twenty targets with the least life left. Half an hour is well; less means that refreshing fails.",
+        queries=((f"bottomk(20, {_ENDS} - time())", "life left"),),
+        base=RED,
+        steps=_LEFT,
+        empty="No pod has credentials",
+        link=frame.OPEN_POD,
+    ),
+    Panel(
+        title="Life left over the fleet",
+        kind=lines,
+        unit="s",
+        description="Half of the fleet is above the median, one pod in twenty below the lower line. All move between 30 and 60 "
+        "minutes; a line that falls below is a fleet that is not refreshed.",
+        queries=(
+            (f"min({_ENDS} - time())", "first to expire"),
+            (f"quantile(0.05, {_ENDS} - time())", "one in twenty"),
+            (f"quantile(0.5, {_ENDS} - time())", "median"),
+        ),
+        base=RED,
+        steps=((GREEN, 1200.0),),
+    ),
+    Panel(
+        title="Phases",
+        kind=areas,
+        description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and expired are not.",
+        queries=((f"sum by (phase) (credential_sidecar_phase{{{_F}}})", "{{phase}}"),),
+    ),
+    Panel(
+        title="Served life",
+        kind=heat,
+        unit="s",
+        description="How much life credentials had when they were served. Healthy one-hour sessions are served with 29 to 60 "
+        "minutes; whatever is below 15 lies in the refresh windows of SDKs, which then ask at every call." + _RECORDED,
+        queries=((f"sum by (le) (credential_sidecar:served_lifetime_seconds_bucket:rate5m{{{_N}}})", "{{le}}"),),
+        empty="Nobody asked for credentials",
+    ),
+)
+_WHY = (
+    Panel(
+        title="Failures by hop and code",
+        kind=areas,
+        unit="cpm",
+        description="Failed attempts a minute. Hop 1 spends the pod's token, hop 2 and later assume a role with the session "
+        "before it. The runbook says what to do for each code." + _RECORDED,
+        queries=((f"sum by (hop, code) ({_FAILS}) * 60", "hop {{hop}} {{code}}"),),
+        empty="No attempt failed",
+    ),
+    Panel(
+        title="Cannot be refreshed, by namespace",
+        kind=areas,
+        description="Targets whose last attempt failed." + _RECORDED,
+        queries=((f"sum by (namespace) (credential_sidecar:targets:failing{{{_R}}})", "{{namespace}}"),),
+        empty="Every target can be refreshed",
+    ),
+    Panel(
+        title="Who fails longest",
+        kind=listed,
+        description="The twenty targets with the most failures in a row.",
+        queries=((f"topk(20, credential_sidecar_consecutive_failures{{{_F}}} > 0)", "failures in a row"),),
+        steps=((ORANGE, 3.0), (RED, 10.0)),
+        empty="Every target can be refreshed",
+        link=frame.OPEN_POD,
+    ),
+    Panel(
+        title="Refreshes by outcome",
+        kind=areas,
+        unit="cpm",
+        description="Attempts a minute: success; denied, which IAM has to cure; unavailable, which passes; source_gone, where the "
+        "chain is walked from the token again; token, where there is none to spend.",
+        queries=(
+            (f"sum by (outcome) (rate(credential_sidecar_refreshes_total{{{_F}}}[$__rate_interval])) * 60", "{{outcome}}"),
+        ),
+    ),
+)
+_STS = (
+    Panel(
+        title="STS calls by region",
+        kind=areas,
+        unit="reqps",
+        description="Calls a second. STS grants an account some 600 in a region, to all callers together." + _RECORDED,
+        queries=((f"sum by (region) (credential_sidecar:sts_calls:rate5m{{{_N}}})", "{{region}}"),),
+        steps=((ORANGE, 300.0), (RED, 500.0)),
+    ),
+    Panel(
+        title="Throttled calls by region",
+        kind=areas,
+        unit="reqps",
+        description="Calls a second that STS throttles. A pod that asks several regions is counted in each by its share of calls."
+        + _RECORDED,
+        queries=((f"sum by (region) (credential_sidecar:sts_throttled:rate5m{{{_N}}})", "{{region}}"),),
+        steps=((RED, 1.0),),
+        empty="Nobody is throttled",
+    ),
+    Panel(
+        title="How long STS takes",
+        kind=lines,
+        unit="s",
+        description="Half of the calls are faster than the median, one in a hundred is slower than p99. After 5 s a call is given "
+        "up." + _RECORDED,
+        queries=tuple(
+            (
+                f"histogram_quantile({q}, sum by (hop, le) (credential_sidecar:hop_duration_seconds_bucket:rate5m{{{_N}}})) > 0",
+                f"hop {{{{hop}}}} {name}",
+            )
+            for q, name in ((0.5, "median"), (0.99, "p99"))
+        ),
+        steps=((ORANGE, 1.0), (RED, 5.0)),
+        empty="No call within five minutes",
+    ),
+    Panel(
+        title="Clock skew",
+        kind=lines,
+        unit="s",
+        description="STS's time less the node's, of the nodes that are furthest ahead and behind. At 300 s signatures fail.",
+        queries=(
+            (f"max(credential_sidecar_clock_skew_seconds{{{_PODS}}})", "node behind"),
+            (f"min(credential_sidecar_clock_skew_seconds{{{_PODS}}})", "node ahead"),
+        ),
+        steps=((ORANGE, 60.0), (RED, 240.0)),
+    ),
+)
+_TOKEN: Final = f"(credential_sidecar_token_expiration_timestamp_seconds{{{_PODS}}} > 0)"
+_TOKENS = (
+    Panel(
+        title="Life left in tokens",
+        kind=lines,
+        unit="s",
+        description="kubelet replaces a token at four fifths of its life: one of an hour never has less than 12 minutes, one of a "
+        "day never less than 4 hours. A line that goes on falling is a kubelet that does not rotate.",
+        queries=((f"min({_TOKEN} - time())", "first to expire"), (f"quantile(0.5, {_TOKEN} - time())", "median")),
+        base=RED,
+        steps=((GREEN, 300.0),),
+        empty="No pod has a token",
+    ),
+    Panel(
+        title="Token rotations and troubles",
+        kind=lines,
+        unit="short",
+        description="Tokens that were replaced, and looks that found a new trouble, in the last hour.",
+        queries=(
+            (f"sum(increase(credential_sidecar_token_rotations_total{{{_PODS}}}[1h]))", "rotations"),
+            (f"sum by (reason) (increase(credential_sidecar_token_errors_total{{{_PODS}}}[1h])) > 0", "{{reason}}"),
+        ),
+    ),
+)
+_SERVING = (
+    Panel(
+        title="Requests by status",
+        kind=areas,
+        unit="reqps",
+        description="Answers on a target's merits: 200 with credentials; 503, nothing to serve; 403, and STS denies.",
+        queries=((f"sum by (status) (rate(credential_sidecar_requests_total{{{_F}}}[$__rate_interval]))", "{{status}}"),),
+        empty="Nobody asked for credentials",
+    ),
+    Panel(
+        title="Refused requests by reason",
+        kind=areas,
+        unit="reqps",
+        description="Requests that were turned away before it was looked whether there are credentials: a wrong authorization "
+        "token, a proxy between, a wrong path. Their programs have no credentials of ours.",
+        queries=(
+            (f"sum by (reason) (rate(credential_sidecar_refused_total{{{_PODS}}}[$__rate_interval])) > 0", "{{reason}}"),
+        ),
+        empty="Nobody was refused",
+    ),
+    Panel(
+        title="How long answers take",
+        kind=lines,
+        unit="s",
+        description="99 of 100 answers are faster. They come from memory; only before the first credentials a request waits, for "
+        "0.8 s at most.",
+        queries=(
+            (
+                "histogram_quantile(0.99, sum by (le) "
+                f"(rate(credential_sidecar_request_duration_seconds_bucket{{{_PODS}}}[$__rate_interval]))) > 0",
+                "p99",
+            ),
+        ),
+        steps=((ORANGE, 0.05),),
+        empty="Nobody asked for credentials",
+    ),
+    Panel(
+        title="Room for session policies",
+        kind=lines,
+        unit="percentunit",
+        description="The fullest of all: share of the space for session policy and tags that is used. Above 100 % STS refuses.",
+        queries=((f"max by (hop) (credential_sidecar_packed_policy_ratio{{{_F}}})", "hop {{hop}}"),),
+        steps=((ORANGE, 0.8), (RED, 1.0)),
+    ),
+)
+ROWS: Final = (
+    Row("Now", _NOW),
+    Row("What will expire next", _NEXT),
+    Row("Who cannot refresh, and why", _WHY),
+    Row("STS", _STS),
+    Row("Tokens", _TOKENS),
+    Row("Workloads", _SERVING),
+)
+
+
+def fleet(runbook: str) -> dashboard.Dashboard:
+    """The dashboard of all pods."""
+    about = "Credential health of all pods with a credential sidecar: what expires next, who cannot refresh, and why."
+    made = frame.frame("Credential sidecars: fleet", frame.FLEET, about, ROWS, runbook)
+    for variable in (*frame.places(), frame.workload(), frame.target()):
+        made.with_variable(variable)
+    return made
