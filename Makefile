@@ -12,7 +12,7 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos clients deploy browser image mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients deploy browser grafana image mutants bench docs lock clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -63,6 +63,11 @@ browser: $(VENV)/test.stamp .browser/made ## the status page in a real Chromium;
 	@! command -v npm >/dev/null || \
 		{ npm install --silent --no-package-lock --no-audit --no-fund --ignore-scripts --prefix .browser && touch $@; }
 
+grafana: $(VENV)/deploy.stamp ## dashboards, panels and alerts by a real Prometheus; WRITE=1 writes dashboards and figures again
+	$(if $(WRITE),$(PY) -m tools.dashboards)
+	$(if $(WRITE),$(PY) -m tests.grafana.figures)
+	$(PY) -m pytest -m grafana tests/grafana $(ARGS)
+
 image: $(VENV)/test.stamp ## the container image on a Debian machine without a registry: built, weighed, run in real pods (as root)
 	$(PY) -m tools.image
 	$(PY) -m pytest -m image tests/image $(ARGS)
@@ -73,11 +78,12 @@ mutants: $(VENV)/test.stamp ## plant every known defect and show the test that s
 bench: $(LEAN)/runtime.stamp ## measure what is promised, as ratios in one run
 	env -i PATH="$$PATH" $(LEAN)/bin/python -m bench $(ARGS)
 
-docs: $(VENV)/demo.stamp ## write docs/{reference,metrics,events}.md and the specs of deploy/ from what they are made of
+docs: $(VENV)/demo.stamp ## write docs/{reference,metrics,events}.md, the specs of deploy/ and the alerts from what they are made of
 	$(PY) -m tools.reference
 	$(PY) -m tools.metrics
 	$(PY) -m tools.events
 	$(PY) -m tools.specs
+	$(PY) -m tools.alerts
 
 clean: ## remove everything that `make` made
 	rm -rf .browser .clients .deploy .image .venv .venv-runtime .venv-lock .mypy_cache .ruff_cache .hypothesis build dist
@@ -131,7 +137,7 @@ CLIENTS = tests/clients/programs/python
 lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade takes newer versions)
 	@test -x .venv-lock/bin/python || $(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python $(LOCKED) requirements/lock.txt
-	$(COMPILE) $(ARGS) --extra demo --extra kube --extra test --extra lint --extra deploy --output-file requirements/deploy.txt pyproject.toml
+	$(COMPILE) $(ARGS) --extra demo --extra kube --extra test --extra lint --extra deploy --extra grafana --output-file requirements/deploy.txt pyproject.toml
 	@for name in runtime demo test lint; do cp requirements/deploy.txt requirements/$$name.txt; done
 	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --extra demo --output-file requirements/demo.txt pyproject.toml

@@ -1,7 +1,7 @@
 """Writes grafana/alerts/prometheusrule.yaml, the rules of rules.yaml as the Prometheus operator takes them.
 
-`python -m tools.alerts` writes it. `--runbook URL --output DIR` writes both files to another place, whose alerts link to
-wherever the runbook is published.
+`python -m tools.alerts` writes it. `--runbook URL --output DIR` writes both files to another place, whose alerts link
+to wherever the runbook is published.
 """
 
 from __future__ import annotations

@@ -48,11 +48,12 @@ def figure(panel: Panel, answers: Mapping[str, Sequence[Sample]]) -> str:
     body = [_text(WIDTH / 2, height / 2, panel.shown["fieldConfig"]["defaults"]["noValue"], "middle", 14)]
     if found:
         body = list(_KINDS[panel.kind](panel, [Shown.of(*each) for each in found], [each for each, _ in found]))
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="11">'
-    return "\n".join([head, f"<title>{escape(panel.title)}</title>", _text(8, 18, panel.title, size=13), *body, "</svg>\n"])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">'
+    title = (f"<title>{escape(panel.title)}</title>", _text(8, 18, panel.title, size=13))
+    return "\n".join([head, *title, *body, "</svg>\n"])
 
 
-def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 11, color: str = _GREY) -> str:
+def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 11, *, color: str = _GREY) -> str:
     place = f'x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-size="{size}" fill="{color}"'
     return f"<text {place}>{escape(words)}</text>"
 
@@ -147,7 +148,7 @@ def _number(panel: Panel, shown: Sequence[Shown], _: object) -> Iterator[str]:
     words, color = said(value, panel.unit), _color(panel, value)
     for each in panel.shown["fieldConfig"]["defaults"].get("mappings", ()):
         words, color = each["options"][f"{value:.0f}"]["text"], _STATES[each["options"][f"{value:.0f}"]["color"]]
-    yield _text(WIDTH / 2, 76, words, "middle", 40, color)
+    yield _text(WIDTH / 2, 76, words, "middle", 40, color=color)
 
 
 def _color(panel: Panel, value: float) -> str:
@@ -193,10 +194,12 @@ def _states(panel: Panel, shown: Sequence[Shown], _: object) -> Iterator[str]:
     for each in shown:
         yield _text(_LEFT, _TOP + 14, each.name)
         for start, end, value in _runs(each.values):
-            color = _STATES[options[f"{value:.0f}"]["color"]]
-            yield f'<rect x="{_x(start):.0f}" y="{_TOP + 20}" width="{_x(end) - _x(start):.1f}" height="80" fill="{color}"/>'
+            color, wide = _STATES[options[f"{value:.0f}"]["color"]], _x(end) - _x(start)
+            yield f'<rect x="{_x(start):.0f}" y="{_TOP + 20}" width="{wide:.1f}" height="80" fill="{color}"/>'
     yield from _hours()
-    yield from _legend([each["text"] for each in options.values()], [_STATES[each["color"]] for each in options.values()])
+    yield from _legend(
+        [each["text"] for each in options.values()], [_STATES[each["color"]] for each in options.values()]
+    )
 
 
 def _runs(values: Sequence[tuple[float, float]]) -> Iterator[tuple[float, float, float]]:

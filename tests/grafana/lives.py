@@ -36,7 +36,9 @@ PODS: Final = {"orders-0": 0.8, "orders-1": 0.2}
 _TOKEN_LIFE: Final = 3600  # kubelet's default, replaced at four fifths of it
 _ROTATION: Final = _TOKEN_LIFE * 4 // 5
 _LATENCY: Final = 0.08  # a regional call
-_POLICY: Final = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
+_POLICY: Final = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
+)
 _SAMPLE: Final = re.compile(rf"({PREFIX}\w+)(?:{{(.*)}})? (\S+)")
 
 # What happens to a pod, by minutes since it started.
@@ -144,7 +146,9 @@ async def _lived(story: Story, name: str, pod: str, home: Path) -> list[Scrape]:
 
 def _scraped(life: Life, namespace: str, pod: str) -> dict[str, str]:
     text, _ = life.daemon.metrics.render("application/openmetrics-text")
-    added = f'cluster="{CLUSTER}",instance="{namespace}/{pod}",job="credential-sidecar",namespace="{namespace}",pod="{pod}"'
+    added = (
+        f'cluster="{CLUSTER}",instance="{namespace}/{pod}",job="credential-sidecar",namespace="{namespace}",pod="{pod}"'
+    )
     found = {f"up{{{added}}}": "1.0"}
     for sample in map(_SAMPLE.fullmatch, text.decode().splitlines()):
         if sample:

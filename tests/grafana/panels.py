@@ -14,7 +14,7 @@ from tests.house import ROOT
 
 DASHBOARDS: Final = ROOT / "grafana" / "dashboards"
 NAMES: Final = ("fleet", "pod")
-POD: Final = "orders-0"
+_CHOSEN: Final = {"$cluster": CLUSTER, "$workload": ".*", "$target": ".*", "$pod": "orders-0", "$__rate_interval": "5m"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,23 +34,19 @@ class Panel:
 
     def asked(self, letter: str, life: str) -> str:
         """The query with Grafana's variables as they are for that life."""
-        values = {
-            "$cluster": CLUSTER,
-            "$namespace": life,
-            "$workload": ".*",
-            "$target": ".*",
-            "$pod": POD,
-            "$__rate_interval": "5m",
-        }
-        query = self.queries[letter][0]
-        for name, value in values.items():
-            query = query.replace(name, value)
-        assert "$" not in query, query
-        return query
+        return filled(self.queries[letter][0], life)
 
     def at(self, server: Prometheus, letter: str, life: str, minute: float) -> list[Sample]:
         """What it shows in that minute of the life."""
         return server.at(self.asked(letter, life), EPOCH + minute * MINUTE)
+
+
+def filled(query: str, life: str) -> str:
+    """`query` with Grafana's variables as they are for that life."""
+    for name, value in {**_CHOSEN, "$namespace": life}.items():
+        query = query.replace(name, value)
+    assert "$" not in query, query
+    return query
 
 
 def document(name: str) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class Window:
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> Self:
         """As alerts.yaml says it."""
-        return cls(*said["fires"], *said.get("resolves", (END, END)), said.get("severity", ".+"))
+        (earliest, latest), (until, over) = said["fires"], said.get("resolves", (END, END))
+        return cls(earliest, latest, until, over, said.get("severity", ".+"))
 
     def asked(self, alert: str) -> Iterator[tuple[str, int, list[int]]]:
         """Query, minute and what must be answered."""
@@ -60,10 +61,14 @@ def judged(name: str, lives: Path, rules: Path, folder: Path) -> subprocess.Comp
     """promtool on the rules in that life."""
     expected = EXPECTED[name]
     others = "|".join(["none", *expected])
-    asked = [(f'count(count_over_time(ALERTS{{alertname!~"{others}",alertstate="firing"}}[{END}m]))', END, [])]
+    asked: list[tuple[str, int, list[int]]] = [
+        (f'count(count_over_time(ALERTS{{alertname!~"{others}",alertstate="firing"}}[{END}m]))', END, [])
+    ]
     asked += [each for alert, said in expected.items() for each in Window.of(said).asked(alert)]
     series = [each for pod in PODS for each in json.loads((lives / f"{name}.{pod}.json").read_text())]
-    tests = [{"expr": q, "eval_time": f"{at}m", "exp_samples": [{"value": n} for n in wanted]} for q, at, wanted in asked]
+    tests = [
+        {"expr": q, "eval_time": f"{at}m", "exp_samples": [{"value": n} for n in wanted]} for q, at, wanted in asked
+    ]
     life: dict[str, Any] = {"interval": f"{SCRAPE}s", "input_series": series, "promql_expr_test": tests}
     test = folder / "life.json"
     order = [group["name"] for group in yaml.safe_load(rules.read_text())["groups"]]

@@ -73,7 +73,12 @@ async def test_a_live_daemon_that_prometheus_scrapes_has_every_metric(tmp_path: 
 def _series() -> set[str]:
     """The names that a scrape has of what is defined."""
     kinds = {each.name: each.kind for each in DEFINITIONS}
-    histograms = {PREFIX + name + end for name, kind in kinds.items() if kind == "histogram" for end in ("_bucket", "_sum", "_count")}
+    histograms = {
+        PREFIX + name + end
+        for name, kind in kinds.items()
+        if kind == "histogram"
+        for end in ("_bucket", "_sum", "_count")
+    }
     return histograms | {PREFIX + name for name, kind in kinds.items() if kind != "histogram"}
 
 

@@ -1,1 +1,1 @@
-"""The dashboards of grafana/dashboards, written with Grafana's foundation SDK. `python -m tools.dashboards` writes them."""
+"""The dashboards of grafana/dashboards, by Grafana's foundation SDK. `python -m tools.dashboards` writes them."""

@@ -25,9 +25,13 @@ def written(runbook: str = RUNBOOK) -> dict[str, str]:
 
 def main(argv: Sequence[str]) -> int:
     """Writes the files."""
-    parser = ArgumentParser(prog="python -m tools.dashboards", description="Writes the dashboards of grafana/dashboards.")
+    parser = ArgumentParser(
+        prog="python -m tools.dashboards", description="Writes the dashboards of grafana/dashboards."
+    )
     parser.add_argument("--runbook", default=RUNBOOK, help=f"where the page is that they link to ({RUNBOOK})")
-    parser.add_argument("--output", type=Path, default=DASHBOARDS, help="the directory to write to (grafana/dashboards)")
+    parser.add_argument(
+        "--output", type=Path, default=DASHBOARDS, help="the directory to write to (grafana/dashboards)"
+    )
     chosen = parser.parse_args(argv)
     chosen.output.mkdir(parents=True, exist_ok=True)
     for name, text in written(chosen.runbook).items():

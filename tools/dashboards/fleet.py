@@ -17,6 +17,8 @@ _R: Final = f'{_N},target=~"$target"'
 _ENDS: Final = f"(credential_sidecar_credentials_expiration_timestamp_seconds{{{_F}}} > 0)"
 _RECORDED: Final = " Recorded for namespaces as a whole: the choice of workload does not count here."
 _FAILS: Final = f"credential_sidecar:hop_failures:rate5m{{{_R}}}"
+_TAKES: Final = f"credential_sidecar:hop_duration_seconds_bucket:rate5m{{{_N}}}"
+_ANSWERS: Final = f"credential_sidecar_request_duration_seconds_bucket{{{_PODS}}}"
 # A fresh session has half an hour, the page calls at 20 minutes.
 _LEFT: Final = ((ORANGE, 60.0), (YELLOW, 1200.0), (GREEN, 1740.0))
 
@@ -26,7 +28,9 @@ _NOW = (
         kind=number,
         unit="percentunit",
         description="Share of all targets of all pods that have credentials to serve now." + _RECORDED,
-        queries=((f"sum(credential_sidecar:targets:served{{{_R}}}) / sum(credential_sidecar:targets:all{{{_R}}})", ""),),
+        queries=(
+            (f"sum(credential_sidecar:targets:served{{{_R}}}) / sum(credential_sidecar:targets:all{{{_R}}})", ""),
+        ),
         base=RED,
         steps=((ORANGE, 0.99), (GREEN, 0.999)),
         decimals=2,
@@ -35,7 +39,7 @@ _NOW = (
     Panel(
         title="Without credentials",
         kind=number,
-        description="Targets of pods whose workload gets errors: nothing has arrived yet, or what was held has expired.",
+        description="Targets whose workload gets errors: nothing has arrived yet, or what was held has expired.",
         queries=((f'sum(credential_sidecar_phase{{{_F},phase=~"empty|expired"}})', ""),),
         steps=((RED, 1.0),),
         size=(4, 4),
@@ -84,7 +88,8 @@ _NEXT = (
         title="What will expire next",
         kind=listed,
         unit="s",
-        description="The twenty targets with the least life left. Half an hour is well; less means that refreshing fails.",
+        description="The twenty targets with the least life left. Half an hour is well; less means that "
+        "refreshing fails.",
         queries=((f"bottomk(20, {_ENDS} - time())", "life left"),),
         base=RED,
         steps=_LEFT,
@@ -95,8 +100,8 @@ _NEXT = (
         title="Life left over the fleet",
         kind=lines,
         unit="s",
-        description="Half of the fleet is above the median, one pod in twenty below the lower line. All move between 30 and 60 "
-        "minutes; a line that falls below is a fleet that is not refreshed.",
+        description="Half of the fleet is above the median, one pod in twenty below the lower line. All move "
+        "between 30 and 60 minutes; a line that falls below is a fleet that is not refreshed.",
         queries=(
             (f"min({_ENDS} - time())", "first to expire"),
             (f"quantile(0.05, {_ENDS} - time())", "one in twenty"),
@@ -108,15 +113,17 @@ _NEXT = (
     Panel(
         title="Phases",
         kind=areas,
-        description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and expired are not.",
+        description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and "
+        "expired are not.",
         queries=((f"sum by (phase) (credential_sidecar_phase{{{_F}}})", "{{phase}}"),),
     ),
     Panel(
         title="Served life",
         kind=heat,
         unit="s",
-        description="How much life credentials had when they were served. Healthy one-hour sessions are served with 29 to 60 "
-        "minutes; whatever is below 15 lies in the refresh windows of SDKs, which then ask at every call." + _RECORDED,
+        description="How much life credentials had when they were served. Healthy one-hour sessions are served "
+        "with 29 to 60 minutes; whatever is below 15 lies in the refresh windows of SDKs, which then "
+        "ask at every call." + _RECORDED,
         queries=((f"sum by (le) (credential_sidecar:served_lifetime_seconds_bucket:rate5m{{{_N}}})", "{{le}}"),),
         empty="Nobody asked for credentials",
     ),
@@ -126,8 +133,8 @@ _WHY = (
         title="Failures by hop and code",
         kind=areas,
         unit="cpm",
-        description="Failed attempts a minute. Hop 1 spends the pod's token, hop 2 and later assume a role with the session "
-        "before it. The runbook says what to do for each code." + _RECORDED,
+        description="Failed attempts a minute. Hop 1 spends the pod's token, hop 2 and later assume a role with "
+        "the session before it. The runbook says what to do for each code." + _RECORDED,
         queries=((f"sum by (hop, code) ({_FAILS}) * 60", "hop {{hop}} {{code}}"),),
         empty="No attempt failed",
     ),
@@ -151,10 +158,14 @@ _WHY = (
         title="Refreshes by outcome",
         kind=areas,
         unit="cpm",
-        description="Attempts a minute: success; denied, which IAM has to cure; unavailable, which passes; source_gone, where the "
-        "chain is walked from the token again; token, where there is none to spend.",
+        description="Attempts a minute: success; denied, which IAM has to cure; unavailable, which passes; "
+        "source_gone, where the chain is walked from the token again; token, where there is none to "
+        "spend.",
         queries=(
-            (f"sum by (outcome) (rate(credential_sidecar_refreshes_total{{{_F}}}[$__rate_interval])) * 60", "{{outcome}}"),
+            (
+                f"sum by (outcome) (rate(credential_sidecar_refreshes_total{{{_F}}}[$__rate_interval])) * 60",
+                "{{outcome}}",
+            ),
         ),
     ),
 )
@@ -171,8 +182,8 @@ _STS = (
         title="Throttled calls by region",
         kind=areas,
         unit="reqps",
-        description="Calls a second that STS throttles. A pod that asks several regions is counted in each by its share of calls."
-        + _RECORDED,
+        description="Calls a second that STS throttles. A pod that asks several regions is counted in each by its"
+        " share of calls." + _RECORDED,
         queries=((f"sum by (region) (credential_sidecar:sts_throttled:rate5m{{{_N}}})", "{{region}}"),),
         steps=((RED, 1.0),),
         empty="Nobody is throttled",
@@ -181,13 +192,10 @@ _STS = (
         title="How long STS takes",
         kind=lines,
         unit="s",
-        description="Half of the calls are faster than the median, one in a hundred is slower than p99. After 5 s a call is given "
-        "up." + _RECORDED,
+        description="Half of the calls are faster than the median, one in a hundred is slower than p99. After 5 s"
+        " a call is given up." + _RECORDED,
         queries=tuple(
-            (
-                f"histogram_quantile({q}, sum by (hop, le) (credential_sidecar:hop_duration_seconds_bucket:rate5m{{{_N}}})) > 0",
-                f"hop {{{{hop}}}} {name}",
-            )
+            (f"histogram_quantile({q}, sum by (hop, le) ({_TAKES})) > 0", f"hop {{{{hop}}}} {name}")
             for q, name in ((0.5, "median"), (0.99, "p99"))
         ),
         steps=((ORANGE, 1.0), (RED, 5.0)),
@@ -197,7 +205,8 @@ _STS = (
         title="Clock skew",
         kind=lines,
         unit="s",
-        description="STS's time less the node's, of the nodes that are furthest ahead and behind. At 300 s signatures fail.",
+        description="STS's time less the node's, of the nodes that are furthest ahead and behind. At 300 s "
+        "signatures fail.",
         queries=(
             (f"max(credential_sidecar_clock_skew_seconds{{{_PODS}}})", "node behind"),
             (f"min(credential_sidecar_clock_skew_seconds{{{_PODS}}})", "node ahead"),
@@ -211,8 +220,9 @@ _TOKENS = (
         title="Life left in tokens",
         kind=lines,
         unit="s",
-        description="kubelet replaces a token at four fifths of its life: one of an hour never has less than 12 minutes, one of a "
-        "day never less than 4 hours. A line that goes on falling is a kubelet that does not rotate.",
+        description="kubelet replaces a token at four fifths of its life: one of an hour never has less than 12 "
+        "minutes, one of a day never less than 4 hours. A line that goes on falling is a kubelet that"
+        " does not rotate.",
         queries=((f"min({_TOKEN} - time())", "first to expire"), (f"quantile(0.5, {_TOKEN} - time())", "median")),
         base=RED,
         steps=((GREEN, 300.0),),
@@ -235,17 +245,23 @@ _SERVING = (
         kind=areas,
         unit="reqps",
         description="Answers on a target's merits: 200 with credentials; 503, nothing to serve; 403, and STS denies.",
-        queries=((f"sum by (status) (rate(credential_sidecar_requests_total{{{_F}}}[$__rate_interval]))", "{{status}}"),),
+        queries=(
+            (f"sum by (status) (rate(credential_sidecar_requests_total{{{_F}}}[$__rate_interval]))", "{{status}}"),
+        ),
         empty="Nobody asked for credentials",
     ),
     Panel(
         title="Refused requests by reason",
         kind=areas,
         unit="reqps",
-        description="Requests that were turned away before it was looked whether there are credentials: a wrong authorization "
-        "token, a proxy between, a wrong path. Their programs have no credentials of ours.",
+        description="Requests that were turned away before it was looked whether there are credentials: a wrong "
+        "authorization token, a proxy between, a wrong path. Their programs have no credentials of "
+        "ours.",
         queries=(
-            (f"sum by (reason) (rate(credential_sidecar_refused_total{{{_PODS}}}[$__rate_interval])) > 0", "{{reason}}"),
+            (
+                f"sum by (reason) (rate(credential_sidecar_refused_total{{{_PODS}}}[$__rate_interval])) > 0",
+                "{{reason}}",
+            ),
         ),
         empty="Nobody was refused",
     ),
@@ -253,15 +269,9 @@ _SERVING = (
         title="How long answers take",
         kind=lines,
         unit="s",
-        description="99 of 100 answers are faster. They come from memory; only before the first credentials a request waits, for "
-        "0.8 s at most.",
-        queries=(
-            (
-                "histogram_quantile(0.99, sum by (le) "
-                f"(rate(credential_sidecar_request_duration_seconds_bucket{{{_PODS}}}[$__rate_interval]))) > 0",
-                "p99",
-            ),
-        ),
+        description="99 of 100 answers are faster. They come from memory; only before the first credentials a "
+        "request waits, for 0.8 s at most.",
+        queries=((f"histogram_quantile(0.99, sum by (le) (rate({_ANSWERS}[$__rate_interval]))) > 0", "p99"),),
         steps=((ORANGE, 0.05),),
         empty="Nobody asked for credentials",
     ),
@@ -269,7 +279,8 @@ _SERVING = (
         title="Room for session policies",
         kind=lines,
         unit="percentunit",
-        description="The fullest of all: share of the space for session policy and tags that is used. Above 100 % STS refuses.",
+        description="The fullest of all: share of the space for session policy and tags that is used. Above 100 %"
+        " STS refuses.",
         queries=((f"max by (hop) (credential_sidecar_packed_policy_ratio{{{_F}}})", "hop {{hop}}"),),
         steps=((ORANGE, 0.8), (RED, 1.0)),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import count
 from typing import Final
 
 from grafana_foundation_sdk.builders import dashboard
@@ -13,7 +14,10 @@ from tools.dashboards.panels import SOURCE, Row, built
 FLEET, POD = "credential-sidecar-fleet", "credential-sidecar-pod"
 # Whose page a reader opens from a table: of the pod in that row.
 OPEN_POD: Final = f"/d/{POD}?" + "&".join(
-    ["${__url_time_range}", *(f"var-{name}=${{__data.fields.{name}}}" for name in ("cluster", "namespace", "pod", "target"))]
+    [
+        "${__url_time_range}",
+        *(f"var-{name}=${{__data.fields.{name}}}" for name in ("cluster", "namespace", "pod", "target")),
+    ]
 )
 _INFO: Final = "credential_sidecar_build_info"
 _PLACE: Final = 'cluster=~"$cluster",namespace=~"$namespace"'
@@ -22,14 +26,17 @@ _PLACE: Final = 'cluster=~"$cluster",namespace=~"$namespace"'
 def frame(title: str, uid: str, description: str, rows: Sequence[Row], runbook: str) -> dashboard.Dashboard:
     """A dashboard of these rows, without variables of its own; `runbook` is where its link leads."""
     made = dashboard.Dashboard(title).uid(uid).description(description).tags(["credential-sidecar"])
-    made.time("now-3h", "now").refresh("1m").timezone("browser").tooltip(models.DashboardCursorSync.CROSSHAIR).readonly()
+    made.time("now-3h", "now").refresh("1m").timezone("browser").tooltip(
+        models.DashboardCursorSync.CROSSHAIR
+    ).readonly()
     made.link(_link("Fleet", f"/d/{FLEET}")).link(_link("Pod", f"/d/{POD}"))
     made.link(dashboard.DashboardLink("Runbook").type(models.DashboardLinkType.LINK).url(runbook).target_blank(True))
     made.with_variable(dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"))
+    numbers = count(1)
     for row in rows:
-        made.with_row(dashboard.Row(row.title))
+        made.with_row(dashboard.Row(row.title).id(next(numbers)))
         for panel in row.panels:
-            made.with_panel(built(panel))
+            made.with_panel(built(panel).id(next(numbers)))
     return made
 
 

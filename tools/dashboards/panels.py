@@ -97,7 +97,9 @@ def _thresholds(panel: Panel) -> dashboard.ThresholdsConfig:
 
 
 def _mapping(names: Sequence[tuple[str, str]]) -> models.ValueMap:
-    found = {str(n): models.ValueMappingResult(text=word, color=color, index=n) for n, (word, color) in enumerate(names)}
+    found = {
+        str(n): models.ValueMappingResult(text=word, color=color, index=n) for n, (word, color) in enumerate(names)
+    }
     return models.ValueMap(options=found)
 
 
@@ -128,7 +130,9 @@ def areas(panel: Panel) -> timeseries.Panel:
 
 def number(panel: Panel) -> stat.Panel:
     """The last value, in its threshold's colour."""
-    made = stat.Panel().color_mode(common_models.BigValueColorMode.VALUE).graph_mode(common_models.BigValueGraphMode.NONE)
+    made = (
+        stat.Panel().color_mode(common_models.BigValueColorMode.VALUE).graph_mode(common_models.BigValueGraphMode.NONE)
+    )
     mode = common_models.BigValueTextMode.NAME if panel.queries[0][1] else common_models.BigValueTextMode.VALUE
     return made.text_mode(mode).reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
 

@@ -7,23 +7,11 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 
 from tools.dashboards import frame
-from tools.dashboards.panels import (
-    GREEN,
-    ORANGE,
-    RED,
-    YELLOW,
-    Panel,
-    Row,
-    areas,
-    heat,
-    lines,
-    number,
-    timeline,
-    words,
-)
+from tools.dashboards.panels import GREEN, ORANGE, RED, YELLOW, Panel, Row, areas, heat, lines, number, timeline, words
 
 _P: Final = 'cluster=~"$cluster",namespace=~"$namespace",pod="$pod"'
 _F: Final = f'{_P},target=~"$target"'
+_TOOK: Final = "credential_sidecar_hop_duration_seconds"
 _PHASES: Final = (("fresh", GREEN), ("stale", YELLOW), ("expired", RED), ("empty", "blue"))
 _PHASE: Final = " + ".join(
     f'{number} * max by (target) (credential_sidecar_phase{{{_F},phase="{phase}"}})'
@@ -48,7 +36,8 @@ _NOW = (
     Panel(
         title="Phase now",
         kind=number,
-        description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and expired are not.",
+        description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and "
+        "expired are not.",
         queries=((_PHASE, ""),),
         names=_PHASES,
         size=(4, 5),
@@ -87,8 +76,8 @@ _LIFE = (
         title="Life left, hop by hop",
         kind=lines,
         unit="s",
-        description="The last hop's is what is served. Those before it only sign the next walk: they lapse in between, and "
-        "nothing is wrong with that.",
+        description="The last hop's is what is served. Those before it only sign the next walk: they lapse in "
+        "between, and nothing is wrong with that.",
         queries=(
             (
                 f"(credential_sidecar_hop_expiration_timestamp_seconds{{{_F}}} > 0) - time() > 0",
@@ -114,7 +103,10 @@ _LIFE = (
         kind=areas,
         description="Within five minutes, by hop and region. A healthy pod makes two calls in half an hour.",
         queries=(
-            (f"sum by (hop, region) (increase(credential_sidecar_sts_calls_total{{{_P}}}[5m]))", "hop {{hop}} {{region}}"),
+            (
+                f"sum by (hop, region) (increase(credential_sidecar_sts_calls_total{{{_P}}}[5m]))",
+                "hop {{hop}} {{region}}",
+            ),
         ),
     ),
     Panel(
@@ -124,8 +116,7 @@ _LIFE = (
         description="Average of the calls of five minutes. After 5 s a call is given up.",
         queries=(
             (
-                f"sum by (hop) (rate(credential_sidecar_hop_duration_seconds_sum{{{_P}}}[5m]))"
-                f" / sum by (hop) (rate(credential_sidecar_hop_duration_seconds_count{{{_P}}}[5m]) > 0)",
+                f"sum by (hop) (rate({_TOOK}_sum{{{_P}}}[5m])) / sum by (hop) (rate({_TOOK}_count{{{_P}}}[5m]) > 0)",
                 "hop {{hop}}",
             ),
         ),
@@ -168,7 +159,8 @@ _WORKLOAD = (
     Panel(
         title="Requests",
         kind=areas,
-        description="Within five minutes: by status where they were answered on their merits, by reason where they were refused.",
+        description="Within five minutes: by status where they were answered on their merits, by reason where "
+        "they were refused.",
         queries=(
             (f"sum by (status) (increase(credential_sidecar_requests_total{{{_F}}}[5m]))", "{{status}}"),
             (f"sum by (reason) (increase(credential_sidecar_refused_total{{{_P}}}[5m])) > 0", "refused: {{reason}}"),

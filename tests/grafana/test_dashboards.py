@@ -1,0 +1,79 @@
+"""The dashboards are what their source makes of them, and what Grafana's own schema says of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.grafana import figures
+from tests.grafana.lives import LENGTH
+from tests.grafana.panels import NAMES, document, filled
+from tests.grafana.prometheus import Prometheus, tool
+from tests.harness import EPOCH
+from tests.house import ROOT
+from tools.dashboards.__main__ import DASHBOARDS, main, written
+
+sdk = pytest.importorskip("grafana_foundation_sdk.cog", reason="no foundation SDK: `make grafana` installs it")
+# The first who wants the lives waits until they are recorded.
+pytestmark = [pytest.mark.grafana, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_committed_dashboard_is_what_its_source_makes(name: str) -> None:
+    assert (DASHBOARDS / f"{name}.json").read_text() == written()[f"{name}.json"], "run `make grafana WRITE=1`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dashboard_goes_through_grafanas_own_schema_unchanged(name: str) -> None:
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.plugins import register_default_plugins
+    from grafana_foundation_sdk.models.dashboard import Dashboard
+
+    register_default_plugins()
+    text = (DASHBOARDS / f"{name}.json").read_text()
+    read = Dashboard.from_json(json.loads(text))
+    assert JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(read) + "\n" == text
+
+
+def test_the_runbook_is_where_one_says(tmp_path: Path) -> None:
+    assert main(["--runbook", "https://wiki.example.com/runbook", "--output", str(tmp_path)]) == 0
+    for name in NAMES:
+        assert "https://wiki.example.com/runbook" in (tmp_path / f"{name}.json").read_text()
+
+
+def test_refreshes_and_failures_are_marked_when_they_happened(recorded: Prometheus) -> None:
+    marks = {each["name"]: each["expr"] for each in document("pod")["annotations"]["list"] if "expr" in each}
+    seen = {}
+    for name, expr in marks.items():
+        (found,) = recorded.over(filled(expr, "throttled"), EPOCH + 60, EPOCH + LENGTH, 60)
+        seen[name] = {round((at - EPOCH) / 60) for at, _ in found.values}
+    assert {28, 78} - seen["Refreshed"] == {28, 78} - {minute for minute in seen["Refreshed"] if minute < 80}
+    assert min(seen["Refresh failed"]) in range(54, 58)
+    assert max(seen["Refresh failed"]) in range(74, 78)
+    assert not seen["Refreshed"] & set(range(58, 75))
+
+
+def test_the_variables_of_the_dashboards_have_values(recorded: Prometheus) -> None:
+    for name in NAMES:
+        for each in document(name)["templating"]["list"]:
+            if each["type"] == "query":
+                selector, label = re.fullmatch(r"label_values\((.+), (\w+)\)", each["query"]).groups()  # type: ignore[union-attr]  # or it fails
+                assert {sample.labels[label] for sample in recorded.at(filled(selector, "outage"), EPOCH + 6000)}
+
+
+def test_the_figures_are_those_of_the_lives(recorded: Prometheus) -> None:
+    for name, text in figures.drawn(recorded):
+        committed = (figures.FIGURES / name).read_text()
+        assert words(committed) == words(text), f"{name}: run `make grafana WRITE=1`"
+
+
+def words(svg: str) -> list[str]:
+    """What a figure says, without its numbers."""
+    return re.sub(r"-?[\d.]+", "", " ".join(re.findall(r"<(?:text|title)[^>]*>([^<]*)<", svg))).split()
+
+
+def test_prometheus_takes_the_scrape_configuration() -> None:
+    tool("promtool", "check", "config", "--syntax-only", ROOT / "grafana" / "provisioning" / "scrape.yaml")
