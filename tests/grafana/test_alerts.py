@@ -109,6 +109,40 @@ def test_what_is_written_by_hand_holds(path: Path) -> None:
     assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
+# Conditions that keep an alert silent: what stands there, and what is left without it.
+_UP = 'up{job=~"(.+/)?credential-sidecar"}'
+_DENIED = 'increase(credential_sidecar_refreshes_total{outcome="denied"}[10m]) > 0'
+_FAILS = "and on (cluster, namespace, pod, target) credential_sidecar_consecutive_failures > 0"
+CONDITIONS = {
+    "a pod waited for itself": (' and credential_sidecar_phase{phase="empty"} offset 5m == 1', ""),
+    "a target is there": (f"{_UP} == 0\n              and max", "max"),
+    "a target was there before": (f"\n              and {_UP} offset 5m == 0", ""),
+    "a target was always down": (f"\n              and max_over_time({_UP}[5m]) == 0", ""),
+    "a pod ran before": (' and kube_pod_status_phase{phase="Running"} offset 5m == 1', ""),
+    "it is our job": (_UP, "up"),
+    "it is not scraped": (" unless on (cluster, namespace, pod) credential_sidecar_build_info", ""),
+    "STS denies": (f"{_DENIED}\n              {_FAILS}", "credential_sidecar_consecutive_failures > 0"),
+    "it still fails": (f"\n              {_FAILS}", ""),
+    "it fails": ("\n            and credential_sidecar_consecutive_failures > 0", ""),
+    "20 minutes of a long session": (" / 3, 1200)", " / 3, 120000)"),
+    "a third of a short session": (" / 3, 1200)", " / 1, 1200)"),
+    "there were credentials": (" - time() > 0)", " - time())"),
+    "there were sidecars": ("last_over_time(credential_sidecar:pods:scraped[1d])", "vector(1)"),
+}
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_a_condition_that_is_lost_is_noticed(name: str, tmp_path: Path) -> None:
+    text, (old, new) = (ALERTS / RULES).read_text(), CONDITIONS[name]
+    assert old in text
+    (tmp_path / RULES).write_text(text.replace(old, new))
+    shutil.copytree(ALERTS / "tests", tmp_path / "tests")
+    promtool_reads = promtool("check", "rules", tmp_path / RULES)
+    assert promtool_reads.returncode == 0, promtool_reads.stderr
+    done = promtool("test", "rules", *sorted((tmp_path / "tests").glob("*.yaml")))
+    assert (done.returncode, "FAILED" in done.stdout + done.stderr) == (1, True)
+
+
 def test_prometheus_reads_the_rules_and_their_sentences() -> None:
     done = promtool("check", "rules", ALERTS / RULES)
     assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr
