@@ -5,41 +5,47 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.grafana import figures
 from tests.grafana.lives import LENGTH
-from tests.grafana.panels import NAMES, document, filled
+from tests.grafana.panels import DASHBOARDS, NAMES, document, filled
 from tests.grafana.prometheus import Prometheus, tool
 from tests.harness import EPOCH
 from tests.house import ROOT
-from tools.dashboards.__main__ import DASHBOARDS, main, written
 
-sdk = pytest.importorskip("grafana_foundation_sdk.cog", reason="no foundation SDK: `make grafana` installs it")
 # The first who wants the lives waits until they are recorded.
 pytestmark = [pytest.mark.grafana, pytest.mark.timeout(600)]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_committed_dashboard_is_what_its_source_makes(name: str) -> None:
-    assert (DASHBOARDS / f"{name}.json").read_text() == written()[f"{name}.json"], "run `make grafana WRITE=1`"
+@pytest.fixture(scope="module")
+def source() -> Any:
+    """What writes the dashboards; the SDK that it needs is in an extra of its own."""
+    pytest.importorskip("grafana_foundation_sdk.builders", reason="no foundation SDK: `make grafana` installs it")
+    from tools.dashboards import __main__
+
+    return __main__
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_dashboard_goes_through_grafanas_own_schema_unchanged(name: str) -> None:
-    from grafana_foundation_sdk.cog.encoder import JSONEncoder
-    from grafana_foundation_sdk.cog.plugins import register_default_plugins
-    from grafana_foundation_sdk.models.dashboard import Dashboard
+def test_a_committed_dashboard_is_what_its_source_makes(name: str, source: Any) -> None:
+    written = source.written()[f"{name}.json"]
+    assert (DASHBOARDS / f"{name}.json").read_text() == written, "run `make grafana WRITE=1`"
 
-    register_default_plugins()
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dashboard_goes_through_grafanas_own_schema_unchanged(name: str, source: Any) -> None:
     text = (DASHBOARDS / f"{name}.json").read_text()
-    read = Dashboard.from_json(json.loads(text))
-    assert JSONEncoder(sort_keys=True, indent=2, ensure_ascii=False).encode(read) + "\n" == text
+    assert source.through(text).splitlines() == text.splitlines()
+    assert json.loads(source.through(text.replace('"title"', '"tilte"'))) != json.loads(
+        text
+    )  # what it does not know is lost
 
 
-def test_the_runbook_is_where_one_says(tmp_path: Path) -> None:
-    assert main(["--runbook", "https://wiki.example.com/runbook", "--output", str(tmp_path)]) == 0
+def test_the_runbook_is_where_one_says(tmp_path: Path, source: Any) -> None:
+    assert source.main(["--runbook", "https://wiki.example.com/runbook", "--output", str(tmp_path)]) == 0
     for name in NAMES:
         assert "https://wiki.example.com/runbook" in (tmp_path / f"{name}.json").read_text()
 
@@ -50,8 +56,9 @@ def test_refreshes_and_failures_are_marked_when_they_happened(recorded: Promethe
     for name, expr in marks.items():
         (found,) = recorded.over(filled(expr, "throttled"), EPOCH + 60, EPOCH + LENGTH, 60)
         seen[name] = {round((at - EPOCH) / 60) for at, _ in found.values}
-    assert {28, 78} - seen["Refreshed"] == {28, 78} - {minute for minute in seen["Refreshed"] if minute < 80}
-    assert min(seen["Refresh failed"]) in range(54, 58)
+    assert seen["Refreshed"] & set(range(24, 30))
+    assert seen["Refreshed"] & set(range(75, 78))
+    assert min(seen["Refresh failed"]) in range(50, 54)
     assert max(seen["Refresh failed"]) in range(74, 78)
     assert not seen["Refreshed"] & set(range(58, 75))
 
@@ -75,5 +82,10 @@ def words(svg: str) -> list[str]:
     return re.sub(r"-?[\d.]+", "", " ".join(re.findall(r"<(?:text|title)[^>]*>([^<]*)<", svg))).split()
 
 
-def test_prometheus_takes_the_scrape_configuration() -> None:
-    tool("promtool", "check", "config", "--syntax-only", ROOT / "grafana" / "provisioning" / "scrape.yaml")
+def test_prometheus_takes_the_scrape_configuration(tmp_path: Path) -> None:
+    text = (ROOT / "grafana" / "provisioning" / "scrape.yaml").read_text()
+    # Debian builds Prometheus without the discovery of Kubernetes' pods; the rest is looked at.
+    static = text.replace("kubernetes_sd_configs: [{role: pod}]", "static_configs: [{targets: ['127.0.0.1:9912']}]")
+    assert static != text
+    (tmp_path / "scrape.yaml").write_text(static)
+    tool("promtool", "check", "config", tmp_path / "scrape.yaml")
