@@ -190,10 +190,8 @@ def _exactly(hop: Hop) -> Step:
 
 def _external_id(hop: Hop) -> tuple[Step, ...]:
     """What the statement cannot know: the external id that the role's owner has agreed on."""
-    if hop.external_id is None:
-        says = "Or, where the trust policy demands sts:ExternalId, keep it so and set that value (external_id in a profile):"
-    else:
-        says = "Or, where the trust policy demands another sts:ExternalId than is set, set that one (external_id in a profile):"
+    demanded = "sts:ExternalId, keep it so and" if hop.external_id is None else "another sts:ExternalId than is set,"
+    says = f"Or, where the trust policy demands {demanded} set that value (external_id in a profile):"
     return (Step(says=says, paste="SIDECAR_EXTERNAL_ID=…"),)
 
 
