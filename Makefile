@@ -12,7 +12,7 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos clients deploy browser grafana image mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients deploy doctor browser grafana image mutants bench docs lock clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -53,6 +53,9 @@ clients: $(VENV)/test.stamp ## real clients of every language whose toolchain is
 deploy: $(VENV)/deploy.stamp ## the files of deploy/, by what reads them for a living; WRITE=1 renders chart and examples again
 	$(if $(WRITE),$(PY) -m tests.deploy.tools)
 	$(PY) -m pytest -m deploy -n 2 $(ARGS)
+
+doctor: $(VENV)/test.stamp ## everything that a newcomer gets wrong, and what doctor says of it
+	$(PY) -m pytest -m doctor -n 4 tests/doctor $(ARGS) # they wait more than they work
 
 browser: $(VENV)/test.stamp .browser/made ## the status page in a real Chromium; WRITE=1 takes the pictures of docs/images again
 	$(OFFLINE) env WRITE=$(WRITE) $(PY) -m pytest -m browser -n 3 $(ARGS) # they wait more than they work

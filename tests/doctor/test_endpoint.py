@@ -19,7 +19,10 @@ from tests.doctor.clinic import Clinic, Report, clinic
 from tests.process import run
 from tests.worlds import three_targets
 
-pytestmark = pytest.mark.timeout(240)  # half a dozen processes start one after the other, on a busy machine too
+pytestmark = [
+    pytest.mark.doctor,
+    pytest.mark.timeout(240),
+]  # half a dozen processes start one after the other, on a busy machine too
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",

@@ -15,7 +15,10 @@ import pytest
 from sidecar.doctor import disk
 from tests.doctor.clinic import Clinic, Report, clinic
 
-pytestmark = pytest.mark.timeout(240)  # half a dozen processes start one after the other, on a busy machine too
+pytestmark = [
+    pytest.mark.doctor,
+    pytest.mark.timeout(240),
+]  # half a dozen processes start one after the other, on a busy machine too
 
 HOUR = 3600
 # Who is bound by file modes: root is not.
