@@ -13,7 +13,7 @@ Environ = Mapping[str, str]
 # Where the EKS webhook projects its token, and what it sets beside: AWS_STS_REGIONAL_ENDPOINTS.
 _INJECTED = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token"
 _LOOPBACK = re.compile(r"https?://(localhost|127\.[\d.]+|\[::1\])([:/?]|$)", re.IGNORECASE)
-_NO_PROXY = ("NO_PROXY", "no_proxy")
+NO_PROXY = ("NO_PROXY", "no_proxy")
 _SPARED = {"*", "127.0.0.1", "127.0.0.0/8"}
 
 
@@ -42,7 +42,7 @@ def _is_elsewhere(environ: Environ) -> bool:
 
 
 def _is_proxied(environ: Environ) -> bool:
-    spared = {each.strip() for name in _NO_PROXY for each in environ.get(name, "").split(",")}
+    spared = {each.strip() for name in NO_PROXY for each in environ.get(name, "").split(",")}
     return not spared & _SPARED
 
 

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from sidecar import bypass
 from sidecar.errors import Problem
 from sidecar.kube.annotations import PREFIX, Asked
-from sidecar.kube.pods import Container, Object, Pod, items
+from sidecar.kube.pods import Container, Object, Pod, items, unfit
 from sidecar.kube.sidecars import COMMAND, NAME, REGIONS, TOKEN, TOKEN_FILE, URI, port, status_port
 
 # Containers of meshes; their proxies are native sidecars or ordinary containers.
 PROXIES = ("istio-proxy", "linkerd-proxy")
 MESHES = {*PROXIES, "istio-init", "istio-validation", "linkerd-init", "linkerd-network-validator"}
 PROXY_VARIABLES = ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
-SPARED = ("NO_PROXY", "no_proxy")
 SKIP = "eks.amazonaws.com/skip-containers"
 # By the mesh's proxy: what tells that egress is redirected before it runs, and what excludes a port from it.
 _REDIRECTED = {
@@ -37,11 +36,15 @@ def of_pod(pod: Pod) -> Iterator[Problem]:
     """What no pod may have that is given credentials."""
     if pod.spec.get("hostNetwork"):
         wrong = "pods of the host's network share its loopback: another could answer in the sidecar's place"
-        yield _problem("spec.hostNetwork", "true", wrong, f'Leave it out, or label the pod {PREFIX}inject: "false".')
+        yield unfit(
+            "spec.hostNetwork", "true", "the pod", wrong, f'Leave it out, or label the pod {PREFIX}inject: "false".'
+        )
     system = (pod.spec.get("os") or {}).get("name"), (pod.spec.get("nodeSelector") or {}).get("kubernetes.io/os")
     if "windows" in system:
         where = "spec.os.name" if system[0] == "windows" else "spec.nodeSelector"
-        yield _problem(where, "windows", "the sidecar is a Linux program", f'Label the pod {PREFIX}inject: "false".')
+        yield unfit(
+            where, "windows", "the pod", "the sidecar is a Linux program", f'Label the pod {PREFIX}inject: "false".'
+        )
     yield from _impostors(pod)
 
 
@@ -51,7 +54,7 @@ def _impostors(pod: Pod) -> Iterator[Problem]:
         command = [*items(each.body, "command"), *items(each.body, "args")]
         if each.name == NAME and not (each.is_native and command[: len(COMMAND)] == COMMAND):
             wrong = f"it is no native sidecar (an init container with restartPolicy: Always) with the command {COMMAND}"
-            yield _problem(each.pointer, NAME, wrong, "Rename it, or take it out: injection brings its own.")
+            yield unfit(each.pointer, NAME, "the pod", wrong, "Rename it, or take it out: injection brings its own.")
 
 
 def of_ports(pod: Pod, asked: Asked) -> Iterator[Problem]:
@@ -62,7 +65,7 @@ def of_ports(pod: Pod, asked: Asked) -> Iterator[Problem]:
             number = said.get("containerPort")
             if isinstance(number, int) and number in ours and said.get("protocol") in (None, "", "TCP"):
                 remedy = f"Give the sidecar another with {PREFIX}{ours[number]}."
-                yield _of(each, "containerPort", str(number), "the sidecar listens there", remedy)
+                yield unfit("containerPort", str(number), source(each), "the sidecar listens there", remedy)
 
 
 def of_container(each: Container, wanted: Mapping[str, str]) -> Iterator[Problem]:
@@ -74,7 +77,7 @@ def of_container(each: Container, wanted: Mapping[str, str]) -> Iterator[Problem
         effect = (
             f"a program that has it {_WAYS[name]}" if name in _WAYS else "it belongs to another source of credentials"
         )
-        yield _of(each, name, None, effect, _REMEDIES.get(name, f"Take it out, {_LEAVE_OUT}."))
+        yield unfit(name, None, source(each), effect, _REMEDIES.get(name, f"Take it out, {_LEAVE_OUT}."))
 
 
 def warnings(pod: Pod, givens: Sequence[Container], *, is_token_variable: bool) -> Iterator[str]:
@@ -89,7 +92,7 @@ def warnings(pod: Pod, givens: Sequence[Container], *, is_token_variable: bool) 
             early = "starts after the sidecar, whose calls the mesh redirects to it before"
             yield f'{proxy} {early}: set {annotation}: "443", or let it be a native sidecar'
     for each in givens:
-        yield from (f"container {each.name}: {sentence}" for sentence in _of_variables(each))
+        yield from (f"{source(each)}: {sentence}" for sentence in _of_variables(each))
 
 
 def _excludes(annotations: Object, name: str) -> bool:
@@ -108,14 +111,11 @@ def _of_variables(each: Container) -> Iterator[str]:
     for name in REGIONS:
         if name in env and not env[name].get("value") and not env[name].get("valueFrom"):
             yield f"{name} is empty, and SDKs take that for a region"
-    for name in SPARED if env.keys() & {*PROXY_VARIABLES} else ():
+    for name in bypass.NO_PROXY if env.keys() & {*PROXY_VARIABLES} else ():
         if env.get(name, {}).get("valueFrom"):
             yield f"{name} is from elsewhere: it must have 127.0.0.1"
 
 
-def _of(each: Container, name: str, value: str | None, wrong: str, remedy: str) -> Problem:
-    return Problem(setting=name, value=value, source=f"container {each.name}", wrong=wrong, remedy=remedy)
-
-
-def _problem(where: str, value: str, wrong: str, remedy: str) -> Problem:
-    return Problem(setting=where, value=value, source="the pod", wrong=wrong, remedy=remedy)
+def source(each: Container) -> str:
+    """How a problem says that it is a container's."""
+    return f"container {each.name}"

@@ -10,19 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from sidecar import __version__
+from sidecar.bypass import NO_PROXY
 from sidecar.errors import ConfigError, Problem
 from sidecar.kube import conflicts, sidecars
 from sidecar.kube.annotations import INJECT, PREFIX, Asked, ask
-from sidecar.kube.conflicts import PROXIES, PROXY_VARIABLES, SKIP, SPARED
-from sidecar.kube.pods import Container, Object, Pod, items, read
+from sidecar.kube.conflicts import PROXIES, PROXY_VARIABLES, SKIP, source
+from sidecar.kube.pods import Container, Object, Pod, items, read, unfit
 from sidecar.kube.sidecars import NAME, NOT_PROXIED, OUR_TOKEN, REGIONS
 
 # What a sidecar serves and where: one that is there and says any of it must be asked for the same.
-_OWN, _SERVING = (
-    "SIDECAR_STATE_DIR",
-    {"SIDECAR_TARGET_ROLE_ARN", "SIDECAR_PROFILES", "SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION_DIR"},
-)
-
+_SERVING = {"SIDECAR_TARGET_ROLE_ARN", "SIDECAR_PROFILES", "SIDECAR_LISTEN", "SIDECAR_AUTHORIZATION_DIR"}
+# What is the sidecar's own affair.
+_OWN = "SIDECAR_STATE_DIR"
 # What another version of the injector may give its volumes otherwise.
 _SIZES = {"sizeLimit", "expirationSeconds"}
 
@@ -110,8 +109,10 @@ class _Plan:
         self._place = proxies[-1] + 1 if proxies else 0
         self._token = self._authorization(injector) if asked.token_variable else None
         self._container = sidecars.container(asked, injector.image, self._token)
+        self._volumes = sidecars.volumes(asked)
         self._targets = {each.name: target for each, target in self._chosen()}
         self._askers = [each for each in pod.containers if each.name in self._targets]
+        self._wanted = {name: dict(sidecars.given(asked, each, self._token)) for name, each in self._targets.items()}
         self._operations: list[Operation] = []
         self._changes: list[str] = []
 
@@ -140,18 +141,15 @@ class _Plan:
             if each.name != NAME and (each.name in named if named is not None else each.name not in conflicts.MESHES):
                 yield each, (named or {}).get(each.name) or first
 
-    def _wanted(self, each: Container) -> Mapping[str, str]:
-        return dict(sidecars.given(self._asked, self._targets[each.name], self._token))
-
     def problems(self) -> Iterator[Problem]:
         """What is in the way of it."""
         yield from conflicts.of_ports(self._pod, self._asked)
         names = [each.name for each in self._pod.containers if each.name != NAME]
         if unknown := ", ".join(each for each in self._asked.containers or () if each not in names):
             remedy = f"The pod has {', '.join(names)}."
-            yield _unfit(f"{PREFIX}containers", unknown, "the pod or --set", "no such container", remedy)
+            yield unfit(f"{PREFIX}containers", unknown, "the pod or --set", "no such container", remedy)
         for each in self._askers:
-            yield from conflicts.of_container(each, self._wanted(each))
+            yield from conflicts.of_container(each, self._wanted[each.name])
             yield from _occupied(each, [sidecars.mount(self._asked, self._targets[each.name])])
         if self._sidecar:
             yield from _other_settings(self._sidecar, sidecars.environment(self._asked, self._token))
@@ -161,11 +159,11 @@ class _Plan:
     def _taken(self) -> Iterator[Problem]:
         """Volumes of our names that are something else."""
         theirs = {each["name"]: each for each in items(self._pod.spec, "volumes")}
-        for ours in sidecars.volumes(self._asked):
+        for ours in self._volumes:
             (kind,) = ours.keys() - {"name"}
             if ours["name"] in theirs and not _says(theirs[ours["name"]], ours):
                 wrong = f"it is not the {kind} that injection brings"
-                yield _unfit("spec.volumes", ours["name"], "the pod", wrong, "Rename that volume, or take it out.")
+                yield unfit("spec.volumes", ours["name"], "the pod", wrong, "Rename that volume, or take it out.")
 
     # What is added
 
@@ -206,7 +204,7 @@ class _Plan:
 
     def _add_volumes(self) -> None:
         there = {each["name"] for each in items(self._pod.spec, "volumes")}
-        new = [each for each in sidecars.volumes(self._asked) if each["name"] not in there]
+        new = [each for each in self._volumes if each["name"] not in there]
         self._insert("/spec/volumes", self._pod.spec, None, new)
         if new:
             self._changes.append(f"volumes {', '.join(each['name'] for each in new)} added")
@@ -214,7 +212,7 @@ class _Plan:
     def _give(self, each: Container) -> None:
         before, target = len(self._operations), self._targets[each.name]
         pointer, env = self._pointer(each), each.env
-        wanted: list[Object] = [sidecars.variable(name, text) for name, text in self._wanted(each).items()]
+        wanted: list[Object] = [sidecars.variable(name, text) for name, text in self._wanted[each.name].items()]
         if env.keys() & {*PROXY_VARIABLES}:
             wanted += _unproxied(env)
             self._spare(each, pointer)
@@ -237,7 +235,7 @@ class _Plan:
         """A list of what is not proxied that is there already grows."""
         for at, said in enumerate(items(each.body, "env")):
             text = said.get("value") or ""
-            if said["name"] in SPARED and not said.get("valueFrom") and (longer := _longer(text)) != text:
+            if said["name"] in NO_PROXY and not said.get("valueFrom") and (longer := _longer(text)) != text:
                 self._operations.append({"op": "add", "path": f"{pointer}/env/{at}/value", "value": longer})
 
     def _add_variables(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
@@ -266,7 +264,7 @@ def _longer(text: Any) -> Any:
 
 def _unproxied(env: Mapping[str, Object]) -> Iterator[Object]:
     """The list in both spellings: a program that prefers the one which is added must not lose what the other says."""
-    for name, other in (SPARED, SPARED[::-1]):
+    for name, other in (NO_PROXY, NO_PROXY[::-1]):
         said = env.get(other, {})
         yield {"name": name, "value": _longer(f"$({other})" if said.get("valueFrom") else said.get("value") or "")}
 
@@ -295,7 +293,7 @@ def _other_settings(sidecar: Container, wanted: Mapping[str, str]) -> Iterator[P
     for name, said in sidecar.env.items():
         if name in ours.keys() | _SERVING and said.get("value") != ours.get(name):
             wrong = "the sidecar that is there says otherwise than the annotations"
-            yield _unfit(name, None, f"container {NAME}", wrong, "Take the sidecar out: injection brings its own.")
+            yield unfit(name, None, source(sidecar), wrong, "Take the sidecar out: injection brings its own.")
 
 
 def _occupied(each: Container, wanted: Sequence[Object]) -> Iterator[Problem]:
@@ -305,11 +303,7 @@ def _occupied(each: Container, wanted: Sequence[Object]) -> Iterator[Problem]:
         found = theirs.get(ours["mountPath"], ours["name"])
         if found != ours["name"]:
             wrong = f"the volume {found} is mounted where {ours['name']} is to be"
-            yield _unfit("mountPath", ours["mountPath"], f"container {each.name}", wrong, "Mount it elsewhere.")
-
-
-def _unfit(setting: str, value: str | None, source: str, wrong: str, remedy: str) -> Problem:
-    return Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)
+            yield unfit("mountPath", ours["mountPath"], source(each), wrong, "Mount it elsewhere.")
 
 
 def _escaped(key: str) -> str:

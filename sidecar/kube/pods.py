@@ -22,18 +22,10 @@ class Container:
     """One container: `pointer` is where it stands (RFC 6901), `env` its variables by name, the last of a name."""
 
     pointer: str
+    name: str
+    env: Mapping[str, Object]
     body: Object
     is_init: bool
-
-    @property
-    def name(self) -> str:
-        """Unique in its pod."""
-        return str(self.body["name"])
-
-    @property
-    def env(self) -> Mapping[str, Object]:
-        """Its variables by name, as they are said."""
-        return {each["name"]: each for each in items(self.body, "env")}
 
     @property
     def is_native(self) -> bool:
@@ -73,13 +65,21 @@ def read(pod: Any) -> Pod:
         raise ConfigError(problems)
     metadata, spec = pod.get("metadata") or {}, pod["spec"]
     init, main = (
-        tuple(
-            Container(pointer=f"/spec/{field}/{at}", body=body, is_init=field == "initContainers")
-            for at, body in enumerate(items(spec, field))
-        )
+        tuple(_container(f"/spec/{field}/{at}", body) for at, body in enumerate(items(spec, field)))
         for field in ("initContainers", "containers")
     )
     return Pod(metadata=metadata, spec=spec, init=init, main=main)
+
+
+def unfit(setting: str, value: str | None, source: str, wrong: str, remedy: str) -> Problem:
+    """A problem with what a pod says."""
+    return Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)
+
+
+def _container(pointer: str, body: Object) -> Container:
+    env = {each["name"]: each for each in items(body, "env")}
+    is_init = pointer.startswith("/spec/initContainers/")
+    return Container(pointer=pointer, name=body["name"], env=env, body=body, is_init=is_init)
 
 
 def items(body: Object, field: str) -> Sequence[Any]:
@@ -148,6 +148,4 @@ def _is(found: Any, kind: type) -> bool:
 
 
 def _wrong(where: str, what: str) -> Problem:
-    return Problem(
-        setting=where, value=None, source="the pod", wrong=f"it is not {what}", remedy="Correct the manifest."
-    )
+    return unfit(where, None, "the pod", f"it is not {what}", "Correct the manifest.")
