@@ -4,6 +4,7 @@ import json
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
+from typing import Any
 
 from sidecar.authorization import TOKEN
 from sidecar.errors import ClientError, NotYet
@@ -14,6 +15,8 @@ from sidecar.settings import Address
 _SECONDS = 2.0
 # The endpoint's answers stay under 10,000 bytes.
 _LONGEST = 65_536
+# What is raised where nobody answers, or nobody who speaks as the endpoint does.
+UNANSWERED = (OSError, HTTPException, ValueError, TypeError)
 _FIELDS = {"AccessKeyId", "SecretAccessKey", "Token", "Expiration", "AccountId"}
 
 
@@ -22,23 +25,30 @@ def ask(target: str, listen: Address, directory: str | None) -> Document:
 
     `directory` holds the authorization tokens; None where the daemon asks for none.
     """
-    headers = {"Authorization": _token(Path(directory, target, "token"))} if directory else {}
+    token = _token(Path(directory, target, "token")) if directory else None
     try:
-        with closing(HTTPConnection(listen.host, listen.port, timeout=_SECONDS)) as connection:
-            connection.request("GET", f"/v1/credentials/{target}", headers=headers)
-            response = connection.getresponse()
-            answer = json.loads(response.read(_LONGEST))
-        if not isinstance(answer, dict):
-            raise TypeError
-    except (OSError, HTTPException, ValueError, TypeError) as error:
+        status, answer = fetch(listen, f"/v1/credentials/{target}", token)
+    except UNANSWERED as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
         asked, kind = "is it running in this pod, with this SIDECAR_LISTEN?", _kind(isinstance(error, OSError))
         raise kind(f"no credential-sidecar answers on {listen} ({reason}): {asked}") from None
-    if response.status != 200 or not answer.keys() >= _FIELDS:
-        refused = f"the sidecar gives no credentials of {target} ({response.status} {answer.get('code')})"
+    if status != 200 or not answer.keys() >= _FIELDS:
+        refused = f"the sidecar gives no credentials of {target} ({status} {answer.get('code')})"
         hint = "Look at --target, SIDECAR_AUTHORIZATION_DIR and the sidecar's log."
-        raise _kind(response.status == 503)(f"{refused}: {answer.get('message')} {hint}")
+        raise _kind(status == 503)(f"{refused}: {answer.get('message')} {hint}")
     return {name: str(value) for name, value in answer.items()}
+
+
+def fetch(listen: Address, path: str, token: str | None) -> tuple[int, dict[str, Any]]:
+    """Status and document of the answer at `path` to whoever shows `token`, or none. Raises one of `UNANSWERED`."""
+    headers = {} if token is None else {"Authorization": token}
+    with closing(HTTPConnection(listen.host, listen.port, timeout=_SECONDS)) as connection:
+        connection.request("GET", path, headers=headers)
+        response = connection.getresponse()
+        document = json.loads(response.read(_LONGEST))
+    if not isinstance(document, dict):
+        raise TypeError("no JSON object")
+    return response.status, document
 
 
 def _kind(may_come: bool) -> type[ClientError]:
