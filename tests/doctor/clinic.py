@@ -14,6 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from sidecar.emulator import Account, Emulator, Kubelet, OidcProvider, World, guide_world
 from tests.harness import usual_settings
 from tests.iam.test_shell import commands
@@ -21,6 +23,10 @@ from tests.leaks import leaks
 from tests.process import ROOT, Sidecar, environment, sidecar
 from tests.wire import ask, last
 
+MARKS: Final = [
+    pytest.mark.doctor,
+    pytest.mark.timeout(240),  # half a dozen processes start one after the other, on a busy machine too
+]
 DOCTOR: Final = ("-m", "sidecar", "doctor")
 
 

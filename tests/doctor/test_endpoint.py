@@ -15,14 +15,11 @@ import pytest
 
 from sidecar import bypass
 from sidecar.doctor import workload
-from tests.doctor.clinic import Clinic, Report, clinic
+from tests.doctor.clinic import MARKS, Clinic, Report, clinic
 from tests.process import run
 from tests.worlds import three_targets
 
-pytestmark = [
-    pytest.mark.doctor,
-    pytest.mark.timeout(240),
-]  # half a dozen processes start one after the other, on a busy machine too
+pytestmark = MARKS
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",

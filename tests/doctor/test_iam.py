@@ -12,12 +12,9 @@ import pytest
 from sidecar.emulator import Fault, OidcProvider, RoleSpec, World, allow, guide_world
 from sidecar.emulator.world import bare
 from tests.builders import ACCOUNT_A, ROLE_A, ROLE_B
-from tests.doctor.clinic import Clinic, clinic, healthy
+from tests.doctor.clinic import MARKS, Clinic, clinic, healthy
 
-pytestmark = [
-    pytest.mark.doctor,
-    pytest.mark.timeout(240),
-]  # half a dozen processes start one after the other, on a busy machine too
+pytestmark = MARKS
 
 TRUST_A, TRUST_B = "sts:AssumeRoleWithWebIdentity", "sts:AssumeRole"
 TAGS, IDENTITY = {"SIDECAR_SESSION_TAGS": "team=orders"}, {"SIDECAR_SOURCE_IDENTITY": "orders"}

@@ -13,12 +13,9 @@ from typing import Any
 import pytest
 
 from sidecar.doctor import disk
-from tests.doctor.clinic import Clinic, Report, clinic
+from tests.doctor.clinic import MARKS, Clinic, Report, clinic
 
-pytestmark = [
-    pytest.mark.doctor,
-    pytest.mark.timeout(240),
-]  # half a dozen processes start one after the other, on a busy machine too
+pytestmark = MARKS
 
 HOUR = 3600
 # Who is bound by file modes: root is not.

@@ -10,13 +10,10 @@ import pytest
 
 from sidecar.emulator import Fault
 from sidecar.remedies import remedy
-from tests.doctor.clinic import Clinic, Report, clinic, quiet_port
+from tests.doctor.clinic import MARKS, Clinic, Report, clinic, quiet_port
 from tests.process import run
 
-pytestmark = [
-    pytest.mark.doctor,
-    pytest.mark.timeout(240),
-]  # half a dozen processes start one after the other, on a busy machine too
+pytestmark = MARKS
 
 NAME = "sts.eu-west-1.amazonaws.com"
 
