@@ -35,6 +35,11 @@ def utc(instant: datetime) -> str:
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def utc_of(unix: float) -> str:
+    """The same of Unix seconds."""
+    return utc(datetime.fromtimestamp(unix, UTC))
+
+
 def document(session: Session) -> Document:
     """The five fields of the container-credentials document, in whole seconds of UTC; secrets among them."""
     held = session.credentials

@@ -15,13 +15,12 @@ R27: no text ends with a newline, since five clients would take it for a part of
 import hmac
 import re
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 
 from sidecar.board import Board, Meter
 from sidecar.contract import Answer, Refusal, Request, compact, entry, path, stranger
-from sidecar.formats import instance, utc
+from sidecar.formats import instance, utc_of
 from sidecar.ledger import Ledger
 from sidecar.model import MetadataTokens, Secret, Target
 
@@ -64,7 +63,7 @@ class Imds:
     def publish(self, ledger: Ledger) -> None:
         """From now on serve what `ledger` holds."""
         age = self.board.clock() - max(ledger.of(self._target.hop).schedule.refreshed, 0.0)
-        updated = utc(datetime.fromtimestamp(self._wall() - age, UTC))
+        updated = utc_of(self._wall() - age)
         self.board.publish({self._document: entry(ledger, self._target, partial(instance, updated=updated))})
 
     def handle(self, request: Request) -> Answer | Awaitable[Answer]:

@@ -8,12 +8,12 @@ browser that runs none loads it again. Text is escaped where it enters a tag: on
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from html import escape
 from typing import Any
 
-from sidecar.formats import utc
+from sidecar.formats import utc_of
 from sidecar.model import Phase
 
 Document = Mapping[str, Any]
@@ -139,15 +139,14 @@ def duration(seconds: float) -> str:
 def _main(document: Document, at: _Moment) -> Html:
     phase, _ = _worst(document["targets"])
     drawn = [_target(target, at) for target in document["targets"]]
+    seen = ("Seen at ", _clock(utc_of(at.wall)), ", running since ", _clock(document["started"]), ".")
     return tag(
         "main",
         tag("h1", _symbol(phase), _headline(document["targets"]), class_=_tone(phase, document["targets"])),
         *_notices(document),
         *drawn,
         _events(document["events"]),
-        tag(
-            "p", "Seen at ", _clock(_iso(at.wall)), ", running since ", _clock(document["started"]), ".", class_="seen"
-        ),
+        tag("p", *seen, class_="seen"),
         data_now=f"{at.wall:.3f}",
     )
 
@@ -330,10 +329,6 @@ def _clock(iso: str, zone: str = " UTC") -> Html:
     """An instant: the time of day, and the day where there is room for it."""
     day, _, time = iso.rstrip("Z").partition("T")
     return tag("time", tag("span", f"{day} ", class_="day"), time, zone, datetime=iso)
-
-
-def _iso(unix: float) -> str:
-    return utc(datetime.fromtimestamp(unix, UTC))
 
 
 def _unix(iso: str) -> float:

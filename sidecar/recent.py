@@ -5,10 +5,9 @@ It keeps sentences that everybody may read, not events: what is not told here ca
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from sidecar.events import Event, level, sentence
-from sidecar.formats import utc
+from sidecar.formats import utc_of
 
 # An outage, its end and what led to it: a screen or two, and some kilobytes.
 MOST = 50
@@ -25,7 +24,7 @@ class Recent:
         """Keeps what `event` says, unless it only repeats itself."""
         loud = level(event)
         if loud != "debug":
-            at = utc(datetime.fromtimestamp(self._wall(), UTC))
+            at = utc_of(self._wall())
             name = type(event).__name__
             self._told.appendleft({"at": at, "level": loud, "event": name, "message": sentence(event)})
 

@@ -9,11 +9,10 @@ The Host header is not looked at, since kubelet probes the pod's own address; wh
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sidecar.contract import Answer, Refusal, Request, compact, error, path
-from sidecar.formats import utc
+from sidecar.formats import utc_of
 from sidecar.ledger import Picture, Trouble, trouble
 from sidecar.model import Hop, Target
 from sidecar.page import Page
@@ -108,4 +107,4 @@ def _hop(seen: Picture, hop: Hop) -> dict[str, object]:
 
 
 def _iso(unix: float | None) -> str | None:
-    return None if unix is None else utc(datetime.fromtimestamp(unix, UTC))
+    return None if unix is None else utc_of(unix)

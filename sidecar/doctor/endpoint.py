@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from sidecar.authorization import TOKEN
 from sidecar.config import Config
 from sidecar.doctor.facts import Listener, Seen, Served, TokenHeld, Walk, Workload
 from sidecar.doctor.findings import Finding, Step, ok, problem, skipped, unknown
 from sidecar.errors import ConfigError
-from sidecar.formats import utc
+from sidecar.formats import utc_of
 from sidecar.model import Target
 
 # SDKs refresh in the last 15 minutes of a session: what has less left is asked for at every call.
@@ -152,7 +151,7 @@ def _refused(check: str, answer: Served) -> Finding:
 
 def _fresh(check: str, target: Target, answer: Served, now: float) -> Finding:
     left = (answer.expiration or now) - now
-    seen = f"{left / 60:.0f} min left, until {utc(datetime.fromtimestamp(answer.expiration or now, UTC))}"
+    seen = f"{left / 60:.0f} min left, until {utc_of(answer.expiration or now)}"
     if left <= WINDOW:
         why = "SDKs refresh within the last 15 minutes of what they have: they ask again at every call"
         fix = Step(says="See why it has not been refreshed:", paste="kubectl logs POD --container credential-sidecar")

@@ -1,12 +1,11 @@
 """The projected token: is it there, does it follow rotations, can it be read, what does it say, is it alive?"""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from sidecar.doctor.facts import TokenFile
 from sidecar.doctor.findings import Finding, Step, ok, problem, skipped
 from sidecar.errors import TokenError, TokenTrouble
-from sidecar.formats import utc
+from sidecar.formats import utc_of
 from sidecar.model import Token
 from sidecar.remedies import anchor, remedy
 
@@ -75,16 +74,16 @@ def _unusable(check: str, error: TokenError) -> Finding:
 
 def _expired(check: str, file: TokenFile, token: Token, now: float) -> Finding:
     end = token.claims.expiration
-    seen = f"projected token {file.path} is expired: since {_instant(end)}, for {_span(now - end)}"
+    seen = f"projected token {file.path} is expired: since {utc_of(end)}, for {_span(now - end)}"
     return problem(check, "tokenexpired", seen, f"{remedy('TokenExpired', 1)}; {_ROTATES}", _rotated())
 
 
 def _rotation(check: str, file: TokenFile, token: Token, now: float) -> Finding:
     end = token.claims.expiration
     if file.issued is None:
-        return ok(check, f"it ends at {_instant(end)}; it does not say when it was issued")
+        return ok(check, f"it ends at {utc_of(end)}; it does not say when it was issued")
     life, age = end - file.issued, now - file.issued
-    seen = f"issued {_span(age)} ago for {_span(life)}, until {_instant(end)}"
+    seen = f"issued {_span(age)} ago for {_span(life)}, until {utc_of(end)}"
     if age > min(_AGED * life, _OLD):
         why = f"it should be younger: {_ROTATES}"
         return problem(check, "token-not-rotated", seen, why, _rotated())
@@ -102,10 +101,6 @@ def _rotated() -> Step:
         "kubectl describe pod POD\nkubectl get events --field-selector involvedObject.name=POD\nkubectl delete pod POD"
     )
     return Step(says=says, paste=paste)
-
-
-def _instant(unix: float) -> str:
-    return utc(datetime.fromtimestamp(unix, UTC))
 
 
 def _span(seconds: float) -> str:

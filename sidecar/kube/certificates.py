@@ -11,12 +11,11 @@ import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from sidecar.errors import ConfigError
 from sidecar.events import Event, Observe
-from sidecar.formats import utc
+from sidecar.formats import utc_of
 
 # Seconds between two looks. kubelet takes up to a minute more until it projects a Secret that was replaced.
 POLL = 2.0
@@ -146,17 +145,17 @@ class Certificates:
             try:
                 new = _loaded(found)
                 if new.expiration <= self._wall() < self.expiration:
-                    raise _Unusable(f"it expired at {_iso(new.expiration)}")
+                    raise _Unusable(f"it expired at {utc_of(new.expiration)}")
                 self._use(new)
             except _Unusable as error:
                 self._doubt(found, str(error))
         if not self.is_alive and self._expired != self.expiration:
             self._expired = self.expiration
-            self._observe(CertificateExpired(folder=self._folder, expiration=_iso(self.expiration)))
+            self._observe(CertificateExpired(folder=self._folder, expiration=utc_of(self.expiration)))
 
     def _use(self, used: _Used) -> None:
         self._used, self._refused = used, _Pair()
-        expiration = _iso(used.expiration)
+        expiration = utc_of(used.expiration)
         event = CertificateLoaded(folder=self._folder, serial=used.serial, names=used.names, expiration=expiration)
         self._observe(event)
 
@@ -166,10 +165,6 @@ class Certificates:
             self._refused = found
             self._observe(CertificateFailed(folder=self._folder, reason=reason))
         self._doubted = found
-
-
-def _iso(unix: float) -> str:
-    return utc(datetime.fromtimestamp(unix, UTC))
 
 
 def _read(folder: str) -> _Pair:
