@@ -1,10 +1,11 @@
-"""What every process of ours that serves has: its limits, its end, its garbage, and the report of its bugs."""
+"""What every process of ours that serves has: its event loop, limits, end, garbage, and the report of its bugs."""
 
 import asyncio
 import gc
 import resource
 import signal
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from math import inf
 from typing import Any
@@ -18,6 +19,20 @@ OPEN_FILES = 4096
 TOLD = 1.0
 # Seconds from open listeners to the one full collection of garbage: it takes 50 ms, and the first walk comes before.
 SETTLED = 2.0
+
+
+def run(serving: Coroutine[Any, Any, int]) -> int:
+    """Serves to the end; answers the exit code."""
+    with asyncio.Runner(loop_factory=_loop) as runner:
+        return runner.run(serving)
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    if sys.platform != "linux":
+        return asyncio.new_event_loop()
+    from sidecar.turns import InTurn
+
+    return asyncio.SelectorEventLoop(InTurn())
 
 
 class Bugs:

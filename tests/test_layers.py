@@ -21,7 +21,7 @@ LAYERS = {
     "tools of the edges": {"board", "body", "files", "tls"},
     "edges": {
         *("authorization", "http", "log", "metrics", "probe", "recent"),
-        *("credentials_file", "endpoint", "imds", "sockets", "state", "status", "sts", "token_file"),
+        *("credentials_file", "endpoint", "imds", "sockets", "state", "status", "sts", "token_file", "turns"),
     },
     "loop": {"refresher"},
     "composition": {"client", "config", "daemon", "process", "profiles", "settings", "workload"},
@@ -39,6 +39,7 @@ OWNERS = {
     "boto3": {"demo"},
     "botocore": {"sts", "profiles"},  # profiles: AWS's own reading of its configuration file
     "jwt": {"tokens"},
+    "orjson": {"kube"},
     "prometheus_client": {"kube", "metrics"},
     "ruamel": {"kube"},
 }
