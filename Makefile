@@ -81,7 +81,7 @@ mutants: $(VENV)/test.stamp ## plant every known defect and show the test that s
 bench: $(LEAN)/runtime.stamp ## measure what is promised, as ratios in one run
 	env -i PATH="$$PATH" $(LEAN)/bin/python -m bench $(ARGS)
 
-docs: $(VENV)/demo.stamp ## write docs/{reference,metrics,events}.md, the specs of deploy/ and the alerts from what they are made of
+docs: $(VENV)/test.stamp ## write docs/{reference,metrics,events}.md, the specs of deploy/ and the alerts from what they are made of
 	$(PY) -m tools.reference
 	$(PY) -m tools.metrics
 	$(PY) -m tools.events
@@ -142,7 +142,7 @@ lock: ## resolve requirements/*.txt again from pyproject.toml (ARGS=--upgrade ta
 	@.venv-lock/bin/python $(LOCKED) requirements/lock.txt
 	$(COMPILE) $(ARGS) --extra demo --extra kube --extra test --extra lint --extra deploy --extra grafana --output-file requirements/deploy.txt pyproject.toml
 	@for name in runtime demo test lint; do cp requirements/deploy.txt requirements/$$name.txt; done
-	$(COMPILE) --output-file requirements/runtime.txt pyproject.toml
+	$(COMPILE) --extra kube --output-file requirements/runtime.txt pyproject.toml
 	$(COMPILE) --extra demo --output-file requirements/demo.txt pyproject.toml
 	$(COMPILE) --extra demo --extra kube --extra test --output-file requirements/test.txt pyproject.toml
 	$(COMPILE) --extra demo --extra kube --extra test --extra lint --output-file requirements/lint.txt pyproject.toml

@@ -8,8 +8,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -95,11 +95,9 @@ def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Run the daemon: keep every target's credentials fresh and serve them. SIGHUP asks for a refresh now, SIGTERM ends
     it after the drain."""
     resolved = config.resolve(flags, os.environ)
-    import asyncio
+    from sidecar import daemon, process
 
-    from sidecar import daemon
-
-    return asyncio.run(daemon.run(resolved, _outside()))
+    return process.run(daemon.run(resolved, _outside()))
 
 
 def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
@@ -201,10 +199,8 @@ def _inject(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     """Add to manifests what the pods of their workloads lack to ask the sidecar. Of all workloads but those whose pods
     are labelled credential-sidecar.io/inject: "false"; what a pod wants is said by its annotations. The manifests go to
     standard output, what was done to standard error. Needs an extra: pip install 'credential-sidecar[kube]'."""
-    try:
+    with _extra("kube", "inject"):
         from sidecar.kube import injection, manifests, streams
-    except ModuleNotFoundError as error:
-        raise SidecarError(f"inject needs the package {error.name}: pip install 'credential-sidecar[kube]'") from None
     inject = partial(injection.inject, injector=_injector(args))
     given = streams.gather(args.files, sys.stdin)
     injected, sentences = manifests.inject_all(given, inject, is_labelled_only=args.labelled)
@@ -215,16 +211,16 @@ def _inject(args: argparse.Namespace, _: Mapping[str, str]) -> int:
 
 def _webhook(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Serve the admission webhook: give each pod that asks for it what it lacks. The certificate is read again when it
-    is replaced. SIGTERM ends it after the drain."""
+    is replaced. SIGTERM ends it after the drain. Needs an extra: pip install 'credential-sidecar[kube]'."""
     values = Values(SETTINGS, flags, os.environ)
     values.problems |= dict.fromkeys(unknown(os.environ, values.origins))
     status, drain, level, form = (values[name] for name in _REVIEWING)
     values.check()
-    import asyncio
+    from sidecar import log, process
 
-    from sidecar import log
-    from sidecar.kube import cluster, webhook
-    from sidecar.kube.reviews import Reviewer
+    with _extra("kube", "the webhook"):
+        from sidecar.kube import cluster, webhook
+        from sidecar.kube.reviews import Reviewer
 
     injector, source = _injector(args), values.origins["SIDECAR_STATUS_LISTEN"].source
     options = webhook.Options(
@@ -235,7 +231,7 @@ def _webhook(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
         drain=drain,
     )
     doubt = cluster.doubt(os.environ)
-    return asyncio.run(webhook.run(options, Reviewer(injector), _outside(), log.subscriber(level, form), doubt))
+    return process.run(webhook.run(options, Reviewer(injector), _outside(), log.subscriber(level, form), doubt))
 
 
 def _injector(args: argparse.Namespace) -> Any:
@@ -246,11 +242,19 @@ def _injector(args: argparse.Namespace) -> Any:
 
 def _demo(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     """See it work on this machine, against an embedded STS. Needs an extra: pip install 'credential-sidecar[demo]'."""
-    try:
+    with _extra("demo", "the demo"):
         from sidecar import demo
-    except ModuleNotFoundError as error:
-        raise SidecarError(f"the demo needs the package {error.name}: pip install 'credential-sidecar[demo]'") from None
     return demo.main(is_once=args.once)
+
+
+@contextmanager
+def _extra(name: str, who: str) -> Iterator[None]:
+    """What is imported in it came with that extra."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        remedy = f"pip install 'credential-sidecar[{name}]'"
+        raise SidecarError(f"{who} needs the package {error.name}: {remedy}") from None
 
 
 def _outside() -> Outside:

@@ -4,10 +4,11 @@ What cannot be read is answered as well, with the review's uid where one can be 
 API server would report that as a failure of the webhook, and not what is wrong.
 """
 
-import json
 import re
 from base64 import b64encode
 from typing import Any
+
+import orjson
 
 from sidecar.errors import ConfigError
 from sidecar.kube.annotations import INJECT
@@ -18,7 +19,6 @@ INJECTED, UNCHANGED, DENIED, MALFORMED = OUTCOMES = ("injected", "unchanged", "d
 
 _VERSION, _KIND = "admission.k8s.io/v1", "AdmissionReview"
 _POD = {"group": "", "version": "v1", "kind": "Pod"}
-_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _UID = re.compile(rb'"uid"\s*:\s*"([0-9A-Za-z-]{1,64})"')
 _BAD_REQUEST, _FORBIDDEN, _TOO_LARGE = (400, "BadRequest"), (403, "Forbidden"), (413, "RequestEntityTooLarge")
 _UNCLEAR = f'the namespace\'s label {INJECT} is neither true nor false. Correct it, or label the pod {INJECT}: "false".'
@@ -69,8 +69,8 @@ class _Malformed(Exception):
 def _request(body: bytes) -> dict[str, Any]:
     """The request in a review, with a uid that is a text."""
     try:
-        review = json.loads(body)
-    except (ValueError, RecursionError):
+        review = orjson.loads(body)
+    except ValueError:
         raise _Malformed("the body is not JSON", _seen(body)) from None
     if not isinstance(review, dict):
         raise _Malformed("the body is no object", "")
@@ -101,8 +101,8 @@ def _seen(text: bytes) -> str:
 def _allowed(uid: str, injection: Injection) -> bytes:
     response: dict[str, Any] = {"uid": uid, "allowed": True}
     if injection.operations:
-        patch = _ENCODER.encode(injection.operations).encode()
-        response |= {"patchType": "JSONPatch", "patch": b64encode(patch).decode()}
+        patch = b64encode(orjson.dumps(injection.operations)).decode("ascii")
+        response |= {"patchType": "JSONPatch", "patch": patch}
     if injection.warnings:
         response["warnings"] = [f"credential-sidecar: {sentence}" for sentence in injection.warnings]
     return _review(response)
@@ -115,4 +115,4 @@ def _denial(uid: str, status: tuple[int, str], message: str) -> bytes:
 
 
 def _review(response: dict[str, Any]) -> bytes:
-    return _ENCODER.encode({"apiVersion": _VERSION, "kind": _KIND, "response": response}).encode()
+    return orjson.dumps({"apiVersion": _VERSION, "kind": _KIND, "response": response})

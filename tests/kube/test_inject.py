@@ -140,12 +140,19 @@ def test_who_reads_no_further_is_told_nothing(tmp_path: Path) -> None:
     assert told.splitlines() == [b"credential-sidecar: there is no workload in what was given: it was left as it was"]
 
 
-def test_without_its_extra_it_says_what_to_install(tmp_path: Path) -> None:
-    (tmp_path / "ruamel").mkdir()
-    (tmp_path / "ruamel" / "__init__.py").write_text("raise ModuleNotFoundError(name='ruamel.yaml')\n")
-    code, out, err = ran([], environ={"PYTHONPATH": str(tmp_path)})
-    assert (code, out) == (1, b"")
-    assert "inject needs the package ruamel.yaml: pip install 'credential-sidecar[kube]'" in err
+@pytest.mark.parametrize(
+    ("argv", "who", "package"),
+    [(["inject"], "inject", "ruamel.yaml"), (["webhook", "--tls-dir", "/"], "the webhook", "orjson")],
+)
+def test_without_its_extra_it_says_what_to_install(tmp_path: Path, argv: list[str], who: str, package: str) -> None:
+    folder = tmp_path / package.partition(".")[0]
+    folder.mkdir()
+    (folder / "__init__.py").write_text(f"raise ModuleNotFoundError(name={package!r})\n")
+    command = [sys.executable, "-m", "sidecar", *argv]
+    env = {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(command, env=env, capture_output=True, check=False, cwd=ROOT, timeout=30, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"{who} needs the package {package}: pip install 'credential-sidecar[kube]'" in done.stderr
 
 
 def test_what_is_injected_by_the_command_is_injected_by_the_function(out: Output) -> None:
