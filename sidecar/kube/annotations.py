@@ -6,7 +6,7 @@ sidecar is checked by the daemon's own resolution, so that what is injected star
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -28,6 +28,7 @@ _LONGEST, _MOST = 4_096, 16_384
 _POD, _INJECTOR = "the pod's annotation", "the injector's --set"
 
 Texts = Mapping[str, str]
+Pairs = tuple[tuple[str, str], ...]
 
 
 def _is_port(number: int) -> bool:
@@ -156,29 +157,33 @@ def ask(annotations: Mapping[str, Any], defaults: Texts) -> Asked:
     Raises:
         ConfigError: an annotation of ours is unknown or wrong, or they cannot stand together; with every problem.
     """
-    mine = {name.removeprefix(PREFIX): (text, _POD) for name, text in annotations.items() if name.startswith(PREFIX)}
-    other_way = _PER_HOP if "profiles" in mine else _PROFILES if mine.keys() & _ROLES else set()
-    theirs = {name: (text, _INJECTOR) for name, text in defaults.items() if name not in other_way}
-    merged = {**theirs, **mine}
-    if any(not isinstance(text, str) for text, _ in merged.values()):
-        raise ConfigError([*_not_texts(merged)])
-    if sum(len(PREFIX) + len(name) + len(text) for name, (text, _) in merged.items()) > _MOST:
+    mine = tuple((name, text) for name, text in annotations.items() if name.startswith(PREFIX))
+    if problems := [*_not_texts(mine)]:
+        raise ConfigError(problems)
+    if sum(len(name) + len(text) for name, text in mine) > _MOST:
         wrong, remedy = f"its annotations have more than {_MOST} characters together", "Say less, or use profiles."
         raise ConfigError.of(f"{PREFIX}*", None, "the pod", wrong, remedy)
-    return _ask(tuple(sorted(merged.items())))
+    return _ask(mine, tuple(defaults.items()))
 
 
-def _not_texts(merged: Mapping[str, tuple[Any, str]]) -> Iterator[Problem]:
-    for name, (text, source) in merged.items():
+def _not_texts(mine: Iterable[tuple[str, Any]]) -> Iterator[Problem]:
+    for name, text in mine:
         if not isinstance(text, str):
             wrong, remedy = "not a text", 'Put it in quotes, for instance "true".'
-            yield Problem(setting=PREFIX + name, value=None, source=source, wrong=wrong, remedy=remedy)
+            yield Problem(setting=name, value=None, source=_POD, wrong=wrong, remedy=remedy)
+
+
+def _merged(annotations: Pairs, defaults: Pairs) -> Mapping[str, tuple[str, str]]:
+    """What is said and by whom, by bare names; in one order, so that problems have one."""
+    mine = {name.removeprefix(PREFIX): (text, _POD) for name, text in annotations}
+    other_way = _PER_HOP if "profiles" in mine else _PROFILES if mine.keys() & _ROLES else set()
+    theirs = {name: (text, _INJECTOR) for name, text in defaults if name not in other_way}
+    return dict(sorted({**theirs, **mine}.items()))
 
 
 @lru_cache(maxsize=64)  # the pods of a cluster have few chains between them
-def _ask(merged: tuple[tuple[str, tuple[str, str]], ...]) -> Asked:
-    values = Values((), {}, {})
-    given = dict(merged)
+def _ask(annotations: Pairs, defaults: Pairs) -> Asked:
+    values, given = Values((), {}, {}), _merged(annotations, defaults)
     for name, (text, source) in given.items():
         values.origins[name] = _origin(name, text, source)
     for name in [each for each in given if each not in ANNOTATIONS]:

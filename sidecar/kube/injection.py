@@ -112,7 +112,7 @@ class _Plan:
         self._volumes = sidecars.volumes(asked)
         self._targets = {each.name: target for each, target in self._chosen()}
         self._askers = [each for each in pod.containers if each.name in self._targets]
-        self._wanted = {name: dict(sidecars.given(asked, each, self._token)) for name, each in self._targets.items()}
+        self._wanted = {name: sidecars.given(asked, each, self._token) for name, each in self._targets.items()}
         self._operations: list[Operation] = []
         self._changes: list[str] = []
 

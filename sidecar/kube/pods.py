@@ -6,6 +6,7 @@ What Kubernetes would refuse to decode is refused here too, by where it stands; 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import NoneType
 from typing import Any
 
 from sidecar.errors import ConfigError, Problem
@@ -91,6 +92,8 @@ def items(body: Object, field: str) -> Sequence[Any]:
 _OF_METADATA, _OF_SPEC = ("annotations", "labels"), ("nodeSelector", "os")
 _OF_CONTAINER = {"env": "name", "ports": "", "volumeMounts": "mountPath"}
 _LISTS = ("command", "args")
+# What is null is missing.
+_OBJECT, _LIST, _FLAG = (dict, NoneType), (list, NoneType), (bool, NoneType)
 _FLAGS = ("hostNetwork", "shareProcessNamespace")
 
 
@@ -104,7 +107,7 @@ def _problems(pod: Any) -> Iterator[Problem]:
         yield _wrong("spec", "an object")
         return
     yield from _objects("spec", spec, _OF_SPEC)
-    yield from (_wrong(f"spec.{name}", "true or false") for name in _FLAGS if not _is(spec.get(name), bool))
+    yield from (_wrong(f"spec.{name}", "true or false") for name in _FLAGS if not isinstance(spec.get(name), _FLAG))
     yield from _list("spec.volumes", spec.get("volumes"), "name")
     for field in ("initContainers", "containers"):
         if isinstance(spec.get(field), list) and len(spec[field]) > _MOST:
@@ -119,21 +122,23 @@ def _problems(pod: Any) -> Iterator[Problem]:
 
 
 def _contained(where: str, body: Object) -> Iterator[Problem]:
-    yield from (_wrong(f"{where}.{name}", "a list") for name in _LISTS if not _is(body.get(name), list))
+    yield from (_wrong(f"{where}.{name}", "a list") for name in _LISTS if not isinstance(body.get(name), _LIST))
     for name, key in _OF_CONTAINER.items():
-        yield from _list(f"{where}.{name}", body.get(name), key)
+        if name in body:
+            yield from _list(f"{where}.{name}", body[name], key)
 
 
 def _objects(where: str, found: Any, fields: Sequence[str]) -> Iterator[Problem]:
-    if not _is(found, dict):
+    if not isinstance(found, _OBJECT):
         yield _wrong(where, "an object")
-    else:
-        yield from (_wrong(f"{where}.{each}", "an object") for each in fields if not _is((found or {}).get(each), dict))
+    elif found:
+        wrong = (each for each in fields if not isinstance(found.get(each), _OBJECT))
+        yield from (_wrong(f"{where}.{each}", "an object") for each in wrong)
 
 
 def _list(where: str, found: Any, key: str) -> Iterator[Problem]:
     """What is wrong with a list of objects, each of which has a text at `key`."""
-    if not _is(found, list):
+    if not isinstance(found, _LIST):
         yield _wrong(where, "a list")
         return
     for at, each in enumerate(found or ()):
@@ -141,10 +146,6 @@ def _list(where: str, found: Any, key: str) -> Iterator[Problem]:
             yield _wrong(f"{where}[{at}]", "an object")
         elif key and not isinstance(each.get(key), str):
             yield _wrong(f"{where}[{at}].{key}", "a text")
-
-
-def _is(found: Any, kind: type) -> bool:
-    return found is None or isinstance(found, kind)
 
 
 def _wrong(where: str, what: str) -> Problem:

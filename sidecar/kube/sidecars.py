@@ -1,11 +1,12 @@
 """What is injected, as values: the sidecar's container, its volumes, and what a container is given to ask it.
 
-It is deploy/examples/pod.yaml said by a program; a test holds the two to each other.
+It is deploy/examples/pod.yaml said by a program; a test holds the two to each other. What pods ask for alike is made
+once, and nobody changes it.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from copy import deepcopy
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sidecar.kube.annotations import ANNOTATIONS, Asked
@@ -29,7 +30,8 @@ _RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory":
 # What is left of a DNS label after `credential-sidecar-authorization-`.
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
 
-Object = dict[str, Any]
+Object = Mapping[str, Any]
+_made_once = lru_cache(maxsize=64)  # as many as `annotations.ask` remembers
 
 
 def port(asked: Asked) -> int:
@@ -42,6 +44,7 @@ def status_port(asked: Asked) -> int:
     return asked.status_port or int(ANNOTATIONS["status-port"].default)
 
 
+@_made_once
 def container(asked: Asked, image: str, token: str | None) -> Object:
     """The native sidecar; `token` is the first target's authorization token where it is not to be a random one."""
     at = status_port(asked)
@@ -56,7 +59,7 @@ def container(asked: Asked, image: str, token: str | None) -> Object:
         "startupProbe": {"httpGet": {"path": "/readyz", "port": at}, "periodSeconds": 1, "failureThreshold": 3600},
         "livenessProbe": {"httpGet": {"path": "/livez", "port": at}},
         **ready,
-        "resources": deepcopy(asked.resources or _RESOURCES),
+        "resources": asked.resources or _RESOURCES,
         "securityContext": {
             "runAsNonRoot": True,
             **({} if asked.user is None else {"runAsUser": asked.user, "runAsGroup": asked.user}),
@@ -69,6 +72,7 @@ def container(asked: Asked, image: str, token: str | None) -> Object:
     }
 
 
+@_made_once
 def environment(asked: Asked, token: str | None) -> Mapping[str, str]:
     """The sidecar's variables in their order."""
     said = {name: asked.settings[name] for name in _FIRST if name in asked.settings}
@@ -87,7 +91,8 @@ def environment(asked: Asked, token: str | None) -> Mapping[str, str]:
     return said
 
 
-def mounts(asked: Asked) -> list[Object]:
+@_made_once
+def mounts(asked: Asked) -> Sequence[Object]:
     """Where the sidecar has its volumes."""
     profiles = [_mount(_CONFIG, _PROFILES, is_read_only=True)] if asked.config_map else []
     return [
@@ -98,7 +103,8 @@ def mounts(asked: Asked) -> list[Object]:
     ]
 
 
-def volumes(asked: Asked) -> list[Object]:
+@_made_once
+def volumes(asked: Asked) -> Sequence[Object]:
     """The volumes of the sidecar, those of the authorization tokens among them."""
     token = {"path": "token", "audience": asked.audience, "expirationSeconds": 86400}
     profiles = [{"name": _CONFIG, "configMap": {"name": asked.config_map}}] if asked.config_map else []
@@ -110,16 +116,19 @@ def volumes(asked: Asked) -> list[Object]:
     ]
 
 
-def given(asked: Asked, target: str, token: str | None) -> Iterator[tuple[str, str]]:
+@_made_once
+def given(asked: Asked, target: str, token: str | None) -> Mapping[str, str]:
     """The variables by which a container asks for that target."""
     path = "" if asked.is_plain else f"/{target}"
-    yield URI, f"http://127.0.0.1:{port(asked)}/v1/credentials{path}"
-    yield TOKEN_FILE, f"{_AUTHORIZATION}/{target}/token"
-    if token and target == asked.targets[0]:
-        yield TOKEN, token
-    yield "AWS_EC2_METADATA_DISABLED", "true"
+    return {
+        URI: f"http://127.0.0.1:{port(asked)}/v1/credentials{path}",
+        TOKEN_FILE: f"{_AUTHORIZATION}/{target}/token",
+        **({TOKEN: token} if token and target == asked.targets[0] else {}),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
 
 
+@_made_once
 def mount(asked: Asked, target: str) -> Object:
     """The mount by which a container reads that target's authorization token."""
     return _mount(_volume(asked, target), f"{_AUTHORIZATION}/{target}", is_read_only=True)
