@@ -1,7 +1,5 @@
 """The body of a request while it comes: all of it, or how it begins where it is longer than anybody wants it."""
 
-from dataclasses import replace
-
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser
 from aiohttp.streams import StreamReader
@@ -47,7 +45,10 @@ class Body:
     @property
     def request(self) -> Request:
         """The request with its body."""
-        return replace(self._request, body=bytes(self._kept), size=self._size)
+        head = self._request
+        return Request(
+            method=head.method, target=head.target, headers=head.headers, body=bytes(self._kept), size=self._size
+        )
 
     def feed(self, data: bytes) -> bytes:
         """Takes its own of `data` and answers the rest; raises ValueError where chunks are malformed."""

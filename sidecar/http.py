@@ -379,5 +379,7 @@ def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, StreamRead
         raise ValueError("version")
     # HTTP/1.0 has no agreed way to keep a connection.
     is_last = message.should_close or message.upgrade or message.version < (1, 1)
-    headers = {name.lower(): ", ".join(message.headers.getall(name)) for name in message.headers}
+    headers = {name.lower(): value for name, value in message.headers.items()}
+    if len(headers) < len(message.headers):
+        headers |= {name: ", ".join(message.headers.getall(name)) for name in headers}
     return Request(method=message.method, target=message.path, headers=headers), payload, is_last
