@@ -1,5 +1,8 @@
 """The way to STS: name, route, proxy, certificate authority and region, each told apart from the others."""
 
+from shlex import quote
+from urllib.parse import urlsplit
+
 from sidecar.doctor.facts import Reach
 from sidecar.doctor.facts import Step as Way
 from sidecar.doctor.findings import Finding, Step, ok, problem
@@ -13,7 +16,8 @@ def finding(found: Reach) -> Finding:
         by = f", by the proxy {found.proxy}" if found.proxy else ""
         return ok(check, f"{found.url}{by}")
     code = _code(found)
-    why = f"{_EFFECTS[code]}. {remedy('Timeout' if found.is_silent else 'ConnectionError', 1)}"
+    effect = _EFFECTS[code].format(scheme=urlsplit(found.url).scheme.upper())
+    why = f"{effect}. {remedy('Timeout' if found.is_silent else 'ConnectionError', 1)}"
     return problem(check, code, f"{_SEEN[code].format(found=found)}: {found.wrong}", why, *_fix(code, found))
 
 
@@ -35,16 +39,16 @@ _EFFECTS = {
     "region-unknown": "There is no such region, or none with an STS of this name",
     "sts-name": "Nothing can be asked of a host that cannot be found",
     "sts-route": "The name is found, so DNS works; what lies between here and there does not let it through",
-    "sts-proxy": "HTTPS_PROXY says that STS is reached through it",
+    "sts-proxy": "{scheme}_PROXY says that STS is reached through it",
     "sts-authority": "Something between here and STS opens TLS, or the wrong file of authorities is in use",
 }
 
 
 def _fix(code: str, found: Reach) -> tuple[Step, ...]:
-    host = found.url.partition("://")[2].rstrip("/")
-    return tuple(
-        Step(says=says, paste=paste.format(host=host, name=host.partition(":")[0])) for says, paste in _FIXES[code]
-    )
+    parts = urlsplit(found.url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    known = {"root": quote(f"{parts.scheme}://{parts.netloc}/"), "name": parts.hostname, "port": port}
+    return tuple(Step(says=says.format_map(known), paste=paste.format_map(known)) for says, paste in _FIXES[code])
 
 
 _FIXES = {
@@ -61,13 +65,13 @@ _FIXES = {
     ),
     "sts-route": (
         (
-            "Let port 443 through (NetworkPolicy, NAT, mesh, a VPC endpoint's security group); then this ends with 0:",
-            "curl --silent --show-error --max-time 5 --output /dev/null https://{host}/",
+            "Let port {port} through (NetworkPolicy, NAT, mesh, VPC endpoint's security group); then this ends with 0:",
+            "curl --silent --show-error --max-time 5 --output /dev/null {root}",
         ),
     ),
     "sts-proxy": (("Let the proxy lead to STS, or go round it, in the sidecar's environment:", "NO_PROXY={name}"),),
     "sts-authority": (
-        ("See who vouches for it:", "openssl s_client -connect {name}:443 -servername {name} </dev/null"),
+        ("See who vouches for it:", "openssl s_client -connect {name}:{port} -servername {name} </dev/null"),
         (
             "Where that is a proxy of yours, name the file with its authority in the sidecar's environment:",
             "AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",

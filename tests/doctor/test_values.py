@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.doctor import disk, hops, network, report
+from sidecar.doctor import disk, hops, network, reach, report
 from sidecar.doctor.endpoint import is_readable
 from sidecar.doctor.facts import Clue, Outcome, Reach, Seen, Step, Walk, Workload
 from sidecar.doctor.findings import CODES, Finding, Part, State, ok, problem, skipped
@@ -141,3 +141,24 @@ def test_the_proxy_is_the_one_that_botocore_takes_and_its_password_is_not_kept(
     found = network.reach("r", "https://127.0.0.1:1", "/nowhere", environ)  # a port that nobody listens on
     assert (found.proxy, found.step) == (proxy, Step.PROXY if proxy else Step.ROUTE)
     assert "password" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("url", "step", "paste", "says"),
+    [
+        ("https://sts.test", Step.ROUTE, " https://sts.test/", "port 443 through"),
+        ("http://127.0.0.1:4566/sts", Step.ROUTE, " http://127.0.0.1:4566/", "port 4566 through"),
+        ("http://sts.test", Step.ROUTE, " http://sts.test/", "port 80 through"),
+        ("http://[::1]:4566", Step.ROUTE, " 'http://[::1]:4566/'", "port 4566 through"),
+        ("http://sts.test/sts", Step.PROXY, "NO_PROXY=sts.test", "HTTP_PROXY says"),
+        ("https://sts.test:4566", Step.PROXY, "NO_PROXY=sts.test", "HTTPS_PROXY says"),
+        ("https://sts.test:4566", Step.AUTHORITY, "-connect sts.test:4566 -servername sts.test </dev/null", "vouches"),
+    ],
+    ids=str,
+)
+def test_the_fix_of_the_way_is_for_the_scheme_and_port_of_the_endpoints_url(
+    url: str, step: Step, paste: str, says: str
+) -> None:
+    found = reach.finding(Reach(region=REGION, url=url, proxy=None, step=step))
+    assert found.fix[0].paste.endswith(paste)
+    assert says in f"{found.why} {found.fix[0].says}"
