@@ -24,7 +24,7 @@ RUN cd /opt/credential-sidecar/lib/python3*/site-packages && \
         ! -name sdk-default-configuration.json -exec rm -r {} + && \
     find . -depth -type d -name tests -exec rm -r {} +
 COPY pyproject.toml LICENSE ./
-COPY docs/runbook.md docs/
+COPY docs/runbook.md docs/runbook-alerts.md docs/
 COPY sidecar sidecar
 # By name, not by path: an installed package does not remember where it was built.
 RUN /build/bin/pip wheel --quiet --no-index --no-deps --no-build-isolation --wheel-dir /wheels . && \

@@ -329,7 +329,7 @@ _LOOKING: tuple[_Argument, ...] = (
     ("--format", {"choices": ("text", "json"), "default": "text", "help": "default text"}),
     ("--pid", {"type": int, "metavar": "N", "help": "a process of the workload, whose environment is looked at"}),
     ("--environ", {"metavar": "FILE", "help": "or a file with that environment, as `env` prints it"}),
-    ("--explain", {"metavar": "CODE", "help": "print what the runbook has on a code, and look at nothing"}),
+    ("--explain", {"metavar": "CODE", "help": "print what the runbook has on a code, event or alert; look at nothing"}),
 )
 # What an injector is told for all pods.
 _INJECTION: tuple[_Argument, ...] = (

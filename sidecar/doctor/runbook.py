@@ -1,4 +1,4 @@
-"""The runbook, section by section: the page of the docs, packaged with the program."""
+"""The runbook, section by section: the pages of the docs, packaged with the program."""
 
 import re
 from collections.abc import Sequence
@@ -6,8 +6,10 @@ from pathlib import Path
 
 from sidecar.errors import ConfigError
 
-# Beside this module in an installed package, in a checkout where people read it.
-_PLACES = (Path(__file__).with_name("runbook.md"), Path(__file__).parents[2] / "docs" / "runbook.md")
+# The level of the headings of each page's sections.
+PAGES = {"runbook.md": 3, "runbook-alerts.md": 2}
+# Beside this module in an installed package, in a checkout where people read them.
+_FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "docs")
 
 
 def slug(heading: str) -> str:
@@ -15,17 +17,26 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-def sections(text: str) -> dict[str, str]:
-    """Every section of the third level by its anchor, heading included."""
-    parts = re.split(r"^(?=#{1,3} )", text, flags=re.MULTILINE)
-    return {slug(part.splitlines()[0][4:]): part.rstrip() + "\n" for part in parts if part.startswith("### ")}
+def sections(text: str, level: int) -> dict[str, str]:
+    """Every section of that level by its anchor, heading included."""
+    parts, mark = re.split(rf"^(?=#{{1,{level}}} )", text, flags=re.MULTILINE), "#" * level + " "
+    found = (part for part in parts if part.startswith(mark))
+    return {slug(part.splitlines()[0].removeprefix(mark)): part.rstrip() + "\n" for part in found}
 
 
-def explain(code: str, places: Sequence[Path] = _PLACES) -> str:
-    """The section of that code, alert or finding; raises ConfigError where there is none."""
-    page = next(place for place in places if place.exists()).read_text("utf-8")
-    found = sections(page)
-    name = code.rpartition("#")[2].lower()
+def book(folders: Sequence[Path] = _FOLDERS) -> dict[str, str]:
+    """The sections of all pages, each page from the first of the folders that has it."""
+    found: dict[str, str] = {}
+    for name, level in PAGES.items():
+        page = next(folder / name for folder in folders if (folder / name).exists())
+        found |= sections(page.read_text("utf-8"), level)
+    return found
+
+
+def explain(code: str, folders: Sequence[Path] = _FOLDERS) -> str:
+    """The section of that code, event or alert, in any case; raises ConfigError where there is none."""
+    found = book(folders)
+    name = slug(code.rpartition("#")[2])
     if name not in found:
         from difflib import get_close_matches
 

@@ -12,62 +12,97 @@ from sidecar.doctor import runbook
 from sidecar.doctor.findings import CODES, SKIPPED
 from sidecar.errors import ConfigError
 from sidecar.remedies import anchor, known, page
+from tests.grafana.test_files import ALERTS
 from tests.process import ROOT
 
-TEXT = (ROOT / "docs" / "runbook.md").read_text()
-SECTIONS = runbook.sections(TEXT)
-# Alerts have a region and a form of their own.
-OURS = runbook.sections(TEXT.partition("<!-- alerts -->")[0])
+DOCS = ROOT / "docs"
+# By page, and all of them.
+CODED, ALERTED = (runbook.sections((DOCS / name).read_text("utf-8"), level) for name, level in runbook.PAGES.items())
+SECTIONS = CODED | ALERTED
 
 
 def test_every_code_has_its_section_and_every_section_a_code() -> None:
-    assert set(OURS) == {*CODES, SKIPPED}
+    assert set(CODED) == {*CODES, SKIPPED}
 
 
-@pytest.mark.parametrize("code", OURS)
+def test_every_alert_has_its_section_and_no_name_is_on_both_pages() -> None:
+    assert set(ALERTED) == {alert["alert"].lower() for alert in ALERTS}
+    assert not CODED.keys() & ALERTED.keys()
+
+
+@pytest.mark.parametrize("code", CODED)
 def test_a_section_has_four_parts_in_order(code: str) -> None:
-    parts = re.findall(r"^- \*\*(.+?)\*\*", OURS[code], re.MULTILINE)
+    parts = re.findall(r"^- \*\*(.+?)\*\*", CODED[code], re.MULTILINE)
     assert parts == ["You see", "It is", "To be sure", "To do"]
+
+
+@pytest.mark.parametrize("alert", ALERTED)
+def test_so_has_one_of_an_alert(alert: str) -> None:
+    parts = re.findall(r"^\*\*(.+?)\.\*\*", ALERTED[alert], re.MULTILINE)
+    assert parts == ["What you see", "What it is", "How to be sure", "What to do"]
 
 
 @pytest.mark.parametrize("position", [1, 2])
 def test_every_code_of_a_hop_leads_to_a_section_that_quotes_our_sentence_or_names_it(position: int) -> None:
     for code in known(position):
-        assert page(code, position).rpartition("#")[2] in OURS
-        assert code in OURS[anchor(code, position)]
+        assert page(code, position).rpartition("#")[2] in CODED
+        assert code in CODED[anchor(code, position)]
 
 
 def test_every_anchor_that_is_named_in_the_code_resolves() -> None:
     named = {
-        (str(path.relative_to(ROOT)), found)
+        (str(path.relative_to(ROOT)), *found)
         for folder in ("sidecar", "grafana", "deploy", "docs")
         for path in (ROOT / folder).rglob("*")
         if path.suffix in (".py", ".md", ".yaml", ".json", ".txt", ".js", ".jsonnet")
-        for found in re.findall(r"runbook\.md#([a-z0-9-]+)", path.read_text("utf-8"))
+        for found in re.findall(r"(runbook(?:-alerts)?\.md)#([a-z0-9-]+)", path.read_text("utf-8"))
     }
-    assert {each for each in named if each[1] not in SECTIONS} == set()
+    there = {"runbook.md": CODED, "runbook-alerts.md": ALERTED}
+    assert {each for each in named if each[2] not in there[each[1]]} == set()
 
 
-@pytest.mark.parametrize("code", [*SECTIONS])
-def test_explain_prints_the_section(code: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--explain", code]) == 0
-    assert capsys.readouterr().out == SECTIONS[code]
+@pytest.mark.parametrize("name", [*SECTIONS])
+def test_explain_prints_the_section(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--explain", name]) == 0
+    assert capsys.readouterr().out == SECTIONS[name]
 
 
-def test_explain_takes_what_a_log_line_has_and_says_what_is_near() -> None:
+def test_explain_takes_what_log_alert_and_heading_have_in_any_case() -> None:
     assert runbook.explain("docs/runbook.md#timeout") == runbook.explain("Timeout") == SECTIONS["timeout"]
-    with pytest.raises(ConfigError, match="Did you mean port-taken"):
-        runbook.explain("port-token")
+    assert runbook.explain("AccessDenied on hop 1") == SECTIONS["accessdenied-on-hop-1"]
+    assert runbook.explain("PORT-TAKEN").startswith("### port-taken\n")
+    for alert in ALERTS:
+        section = runbook.explain(alert["alert"])
+        assert section.startswith(f"## {alert['alert']}\n")
+        assert runbook.explain(alert["annotations"]["runbook_url"]) == section
 
 
-def test_the_page_is_packaged_with_the_program() -> None:
+@pytest.mark.parametrize(
+    ("slip", "near"),
+    [("port-token", "port-taken"), ("CredentialExpired", "credentialsexpired"), ("HopDeny", "hopdenied")],
+)
+def test_explain_says_what_is_near(slip: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError, match=f"Did you mean {near}"):
+        runbook.explain(slip)
+    assert main(["doctor", "--explain", slip]) == 2
+    assert near in capsys.readouterr().err
+
+
+def test_explain_lists_all_where_nothing_is_near() -> None:
+    with pytest.raises(ConfigError) as caught:
+        runbook.explain("0")
+    assert ", ".join(sorted(SECTIONS)) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", runbook.PAGES)
+def test_the_pages_are_packaged_with_the_program(name: str) -> None:
     """By the build's own word, the image's context, and the image's recipe."""
-    assert '"docs/runbook.md" = "sidecar/doctor/runbook.md"' in (ROOT / "pyproject.toml").read_text()
-    assert "!docs/runbook.md\n" in (ROOT / ".dockerignore").read_text()
-    assert "COPY docs/runbook.md docs/\n" in (ROOT / "Dockerfile").read_text()
+    assert f'"docs/{name}" = "sidecar/doctor/{name}"\n' in (ROOT / "pyproject.toml").read_text()
+    assert f"!docs/{name}\n" in (ROOT / ".dockerignore").read_text()
+    assert re.search(rf"^COPY .*\bdocs/{name} .*\bdocs/$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
 
 
-def test_the_page_of_an_installed_package_comes_first(tmp_path: Path) -> None:
-    here = tmp_path / "runbook.md"
-    here.write_text("### One\n\nhere\n")
-    assert runbook.explain("one", [tmp_path / "nowhere.md", here]) == "### One\n\nhere\n"
+def test_the_pages_of_an_installed_package_come_first(tmp_path: Path) -> None:
+    (tmp_path / "runbook.md").write_text("## Group\n\n### One\n\nhere\n")
+    assert runbook.explain("one", [tmp_path / "nowhere", tmp_path, DOCS]) == "### One\n\nhere\n"
+    assert runbook.explain("HopDenied", [tmp_path, DOCS]) == SECTIONS["hopdenied"]
