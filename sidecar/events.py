@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, dataclass_transform
 
 from sidecar.model import Claims, Failure, Hop, Phase
-from sidecar.remedies import page
+from sidecar.remedies import page, section
 
 Facts = Mapping[str, object]
 # Facts for the log alone: they join us to CloudTrail, or are the token's own words. No sentence can name them.
@@ -34,8 +34,8 @@ class Event:
 
     @property
     def runbook(self) -> str | None:
-        """The section of the runbook on it, where there is one."""
-        return None
+        """The section of the runbook on it: of its own name where it is loud by itself, none where nothing is wrong."""
+        return None if self.level == "info" else section(type(self).__name__)
 
 
 class Started(Event, says="credential-sidecar {version} serves {targets}"):
@@ -44,6 +44,10 @@ class Started(Event, says="credential-sidecar {version} serves {targets}"):
     version: str
     targets: tuple[str, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def runbook(self) -> str | None:
+        return section("settings-odd") if self.warnings else None
 
 
 class Listening(Event, says="{face} on {addresses}"):
@@ -122,6 +126,10 @@ class PhaseChanged(Event, says="{target} is {after} with {remaining:.0f} s left"
     after: Phase
     remaining: float
 
+    @property
+    def runbook(self) -> str | None:
+        return section(self.after) if self.after is Phase.EXPIRED else None
+
 
 class Skewed(Event, says="STS's clock is {seconds:+.0f} s ahead of the node's"):
     """The node's clock differs from STS's by `seconds` (positive: the node is behind), or agrees again.
@@ -131,6 +139,10 @@ class Skewed(Event, says="STS's clock is {seconds:+.0f} s ahead of the node's"):
 
     seconds: float
     severity: str
+
+    @property
+    def runbook(self) -> str | None:
+        return None if self.severity == "info" else section("clock-skewed")
 
 
 class RefreshAsked(Event, says="refresh asked for, granted: {granted}"):

@@ -61,4 +61,9 @@ def anchor(code: str, position: int) -> str:
 
 def page(code: str, position: int) -> str:
     """Where to read more on `code` on the hop at `position`."""
-    return f"{PAGE}#{anchor(code, position)}"
+    return section(anchor(code, position))
+
+
+def section(name: str) -> str:
+    """Where to read more on what has that name: a finding, a phase, an event."""
+    return f"{PAGE}#{name.lower()}"

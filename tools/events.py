@@ -131,6 +131,8 @@ Every line has `time` (RFC 3339, UTC), `level` and `message`, a sentence for peo
 time. Then `event`, and the facts of that event as below; a fact that is not known is absent. A line of another library,
 and the last line before a bug ends the process, has `logger` instead. No fact can hold a secret.
 
+What tells of something wrong has `runbook`, the section of [the runbook](runbook.md) to read.
+
 `/status` and the [status page](status-page.md) tell the latest fifty, without those at level `debug`, by instant,
 level, name and sentence, and without what is for the log alone: {discreet}.
 """
@@ -148,10 +150,16 @@ class Fact:
 
 def facts(event: type[Event]) -> tuple[Fact, ...]:
     """The facts of an event, in the order of a line."""
-    found = tuple(_facts(event, event.__name__, is_certain=True))
-    if event.runbook is Event.runbook:
-        return found
-    return (*found, Fact(name="runbook", schema=_schema_of(str), is_certain=True, meaning=MEANINGS["runbook"]))
+    return (*_facts(event, event.__name__, is_certain=True), *_runbook(event))
+
+
+def _runbook(event: type[Event]) -> Iterator[Fact]:
+    """The link to the runbook, of an event that has one, or sometimes has."""
+    own = vars(event).get("runbook")
+    if own is None and event.level == "info":
+        return
+    _, is_optional = _bare(typing.get_type_hints(own.fget)["return"]) if own else (str, False)
+    yield Fact(name="runbook", schema=_schema_of(str), is_certain=not is_optional, meaning=MEANINGS["runbook"])
 
 
 def _facts(part: type, event: str, *, is_certain: bool) -> Iterator[Fact]:

@@ -7,27 +7,40 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import events as e
 from sidecar.cli import main
 from sidecar.doctor import runbook
 from sidecar.doctor.findings import CODES, SKIPPED
 from sidecar.errors import ConfigError
-from sidecar.remedies import anchor, known, page
+from sidecar.remedies import PAGE, anchor, known, page
 from tests.grafana.test_files import ALERTS
 from tests.process import ROOT
+from tests.test_events import SAMPLES
 
 DOCS = ROOT / "docs"
 # By page, and all of them.
 CODED, ALERTED = (runbook.sections((DOCS / name).read_text("utf-8"), level) for name, level in runbook.PAGES.items())
 SECTIONS = CODED | ALERTED
+# Where each event leads that leads anywhere.
+LINKS = {link.removeprefix(f"{PAGE}#") for link in (event.runbook for event in SAMPLES) if link}
 
 
-def test_every_code_has_its_section_and_every_section_a_code() -> None:
-    assert set(CODED) == {*CODES, SKIPPED}
+def test_every_code_and_every_event_has_its_section_and_every_section_one_of_them() -> None:
+    assert set(CODED) == {*CODES, SKIPPED, *LINKS}
 
 
 def test_every_alert_has_its_section_and_no_name_is_on_both_pages() -> None:
     assert set(ALERTED) == {alert["alert"].lower() for alert in ALERTS}
     assert not CODED.keys() & ALERTED.keys()
+
+
+def test_what_is_loud_leads_to_a_section_and_what_tells_of_nothing_wrong_to_none() -> None:
+    for event in SAMPLES:
+        # A failure that repeats itself is quiet, and as wrong.
+        if e.level(event) in ("warning", "error") or isinstance(event, e.HopFailed):
+            assert f"{event.runbook}".removeprefix(f"{PAGE}#") in CODED, event
+        else:
+            assert event.runbook is None, event
 
 
 @pytest.mark.parametrize("code", CODED)
@@ -70,7 +83,7 @@ def test_explain_prints_the_section(name: str, capsys: pytest.CaptureFixture[str
 def test_explain_takes_what_log_alert_and_heading_have_in_any_case() -> None:
     assert runbook.explain("docs/runbook.md#timeout") == runbook.explain("Timeout") == SECTIONS["timeout"]
     assert runbook.explain("AccessDenied on hop 1") == SECTIONS["accessdenied-on-hop-1"]
-    assert runbook.explain("PORT-TAKEN").startswith("### port-taken\n")
+    assert runbook.explain("HANDLERFAILED").startswith("### HandlerFailed\n")
     for alert in ALERTS:
         section = runbook.explain(alert["alert"])
         assert section.startswith(f"## {alert['alert']}\n")
@@ -79,7 +92,7 @@ def test_explain_takes_what_log_alert_and_heading_have_in_any_case() -> None:
 
 @pytest.mark.parametrize(
     ("slip", "near"),
-    [("port-token", "port-taken"), ("CredentialExpired", "credentialsexpired"), ("HopDeny", "hopdenied")],
+    [("port-token", "port-taken"), ("CredentialExpired", "credentialsexpired"), ("StateIgnore", "stateignored")],
 )
 def test_explain_says_what_is_near(slip: str, near: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(ConfigError, match=f"Did you mean {near}"):
