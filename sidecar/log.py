@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 
 from sidecar import events as e
 from sidecar.model import Claims
+from sidecar.remedies import section
 
 _LOGGER = "sidecar"
+# What the last line before a bug ends the process has beside its sentence: the section on bugs.
+_LAST = {"facts": {"logger": _LOGGER, "runbook": section(e.HandlerFailed.__name__)}}
 _TOKEN = "the token: issuer {issuer}, audience {audience}, subject {subject}, until {expiration}"
 
 
@@ -31,7 +34,7 @@ def subscriber(level: str, form: str | None) -> e.Observe:
     root.setLevel(logging.WARNING)  # botocore's debug lines hold whole requests: never below this
     ours.setLevel(level.upper())
     # A bug that ends the process: Python's own report would quote the error's message.
-    sys.excepthook = lambda _, error, __: ours.critical("%s", f"ended by a bug: {whereabouts(error)}")
+    sys.excepthook = lambda _, error, __: ours.critical("%s", f"ended by a bug: {whereabouts(error)}", extra=_LAST)
 
     def observe(event: e.Event) -> None:
         facts = {"event": type(event).__name__, **e.facts(event)}

@@ -170,7 +170,9 @@ def test_what_other_libraries_say_and_the_last_line_of_a_crash_are_in_the_schema
     log.subscriber("debug", "json")
     logging.getLogger("asyncio").warning("slow")
     sys.excepthook(ZeroDivisionError, ZeroDivisionError("x"), None)
-    assert [line["logger"] for line in lines(capfd.readouterr().err)] == ["asyncio", "sidecar"]
+    other, last = lines(capfd.readouterr().err)
+    assert (other["logger"], other.get("runbook")) == ("asyncio", None)
+    assert (last["logger"], last["runbook"]) == ("sidecar", "docs/runbook.md#handlerfailed")
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.__name__)

@@ -131,7 +131,7 @@ Every line has `time` (RFC 3339, UTC), `level` and `message`, a sentence for peo
 time. Then `event`, and the facts of that event as below; a fact that is not known is absent. A line of another library,
 and the last line before a bug ends the process, has `logger` instead. No fact can hold a secret.
 
-What tells of something wrong has `runbook`, the section of [the runbook](runbook.md) to read.
+What tells of something wrong has `runbook`, the section of [the runbook](runbook.md) to read; so has that last line.
 
 `/status` and the [status page](status-page.md) tell the latest fifty, without those at level `debug`, by instant,
 level, name and sentence, and without what is for the log alone: {discreet}.
@@ -239,7 +239,8 @@ def schema() -> str:
     """docs/events.schema.json."""
     names = [event.__name__ for event in EVENTS]
     definitions = {event.__name__: _definition(event) for event in EVENTS}
-    other = {"properties": {"logger": {"type": "string"}}, "required": ["logger"]}
+    runbook = {**_schema_of(str), "description": MEANINGS["runbook"]}
+    other = {"properties": {"logger": _schema_of(str), "runbook": runbook}, "required": ["logger"]}
     document = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A line of the log",
