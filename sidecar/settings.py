@@ -10,6 +10,7 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from sidecar.authorization import TOKEN
 from sidecar.model import MetadataTokens, Secret
@@ -98,7 +99,12 @@ _USABLE = "Give at least 16 of [A-Za-z0-9._~-], or leave it out for 256 random b
 FORMS: Mapping[str, Callable[[str], Any]] = {
     "SIDECAR_PROFILES": Items(_PROFILE, "profile", name=str),
     "SIDECAR_STS_FALLBACK_REGIONS": regions,
-    "AWS_ENDPOINT_URL_STS": Form(_URL, "not the URL of an endpoint", "Write https:// and a host, or unset it."),
+    "AWS_ENDPOINT_URL_STS": Form(
+        _URL,
+        "not the URL of an endpoint",
+        "Write https:// and a host, or unset it.",
+        holds=lambda url: urlsplit(url).port != 0,  # which raises ValueError where it can be none
+    ),
     "SIDECAR_LISTEN": _LOOPBACK,
     "SIDECAR_AUTHORIZATION": one_of(*Authorization, make=Authorization),
     "SIDECAR_AUTHORIZATION_TOKEN": Form(TOKEN.pattern, _UNUSABLE, _USABLE, Secret),

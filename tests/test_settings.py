@@ -127,3 +127,14 @@ def test_a_good_authorization_token_is_a_secret() -> None:
 
 def test_profiles_are_named_in_order() -> None:
     assert parser("SIDECAR_PROFILES")("b, a ,c.d_e-f") == ("b", "a", "c.d_e-f")
+
+
+@pytest.mark.parametrize("text", ["https://sts.test", "http://127.0.0.1:4566", "http://[::1]:65535/sts"])
+def test_the_url_of_an_endpoint(text: str) -> None:
+    assert parser("AWS_ENDPOINT_URL_STS")(text) == text
+
+
+@pytest.mark.parametrize("text", ["sts.test", "ftp://sts.test", "http://sts.test:65536", "http://a:0", "http://[::"])
+def test_what_is_none_and_nobody_could_connect_to(text: str) -> None:
+    with pytest.raises(Illegal, match="not the URL of an endpoint"):
+        parser("AWS_ENDPOINT_URL_STS")(text)
