@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.builders import ROLE_A, ROLE_B
 from tests.image.network import Network
 from tests.image.pod import LIMIT, Document, pod, published
 from tests.image.podman import HARD, MARKS, facts, log, podman, process_id, says
+from tests.kube.pods import injected, injector
 from tests.kube.test_webhook import ending, response, review
 from tests.test_end_to_end import IDENTITY_B
 from tests.wire import Response, ask, last
@@ -78,3 +80,11 @@ async def test_a_pod_that_the_webhook_injected_is_account_b(tmp_path: Path) -> N
     async with pod(tmp_path / "pod", document=document) as here, here.serving():
         await here.start("app")
         assert await says(here.container("app")) == IDENTITY_B
+
+
+async def test_the_image_injects_manifests_too(tmp_path: Path) -> None:
+    manifest = tmp_path / "pod.json"
+    manifest.write_text(json.dumps(bare()))
+    options = ("--rm", "--network=none", *HARD, f"--volume={manifest}:/pod.json:ro")
+    out = await podman("run", *options, IMAGE, "inject", f"--image={IMAGE}", "/pod.json")
+    assert json.loads(out) == injected(bare(), replace(injector(), image=IMAGE))
