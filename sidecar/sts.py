@@ -119,14 +119,20 @@ class Sts(AsyncExitStack):
     async def place(self, region: str) -> tuple[str, str]:
         """The URL at which STS is asked in `region`, and the file of the certificate authorities that are trusted."""
         url = (await self._client(region)).meta.endpoint_url
-        return url, get_cert_path(self._session.get_config_variable("ca_bundle") or True)
+        return url, get_cert_path(self._authorities() or True)
+
+    def _authorities(self) -> str | bool | None:
+        """The file that is named, or botocore's choice; of an empty name it would make no client."""
+        named = self._session.get_config_variable("ca_bundle")
+        return None if named is None else named.strip() or True
 
     async def _client(self, region: str) -> Any:
         async with self._opening:
             if region not in self._clients:
                 # One attempt: the schedule retries. Timeouts are the caller's, who owns the whole call.
                 config = AioConfig(retries={"total_max_attempts": 1, "mode": "standard"})
-                client = self._session.create_client("sts", region_name=region, config=config)
+                verify = self._authorities()
+                client = self._session.create_client("sts", region_name=region, config=config, verify=verify)
                 self._clients[region] = await self.enter_async_context(client)
             return self._clients[region]
 

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 import botocore.session
 import pytest
 from botocore.config import Config
+from botocore.httpsession import get_cert_path
 from botocore.loaders import Loader
 from botocore.retries.standard import ThrottledRetryableChecker
 
@@ -84,6 +85,14 @@ async def test_a_grant_has_the_session_its_life_by_stss_own_clock_and_the_reques
     assert 3598 <= grant.lifetime <= 3600
     assert abs(grant.date - emulator.now) < 5
     assert grant.request_id == emulator.calls[0].request_id
+
+
+@pytest.mark.parametrize("empty", ["", " "], ids=["empty", "a space"])
+async def test_a_variable_for_the_file_of_authorities_that_is_empty_is_none(empty: str, emulator: Emulator) -> None:
+    os.environ["AWS_CA_BUNDLE"] = empty
+    async with room() as sts:
+        assert (await sts.assume(first_call(emulator))).session.identity.is_of(FIRST.role)
+        assert await sts.place(REGION) == (emulator.url, get_cert_path(True))
 
 
 UNAVAILABLE = {
