@@ -37,9 +37,14 @@ class Problem:
     wrong: str
     remedy: str
 
+    @property
+    def seen(self) -> str:
+        """All of it but the remedy."""
+        value = "" if self.value is None else f"={self.value!r}"
+        return f"{self.setting}{value} (from {self.source}): {self.wrong}"
+
     def __str__(self) -> str:
-        seen = "" if self.value is None else f"={self.value!r}"
-        return f"{self.setting}{seen} (from {self.source}): {self.wrong}. {self.remedy}"
+        return f"{self.seen}. {self.remedy}"
 
 
 class ConfigError(SidecarError):

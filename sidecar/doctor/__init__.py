@@ -51,7 +51,7 @@ def examine(
 
 def _settings(error: ConfigError) -> Iterator[Finding]:
     for each in error.problems:
-        yield problem("settings", _code(each), str(each), "The sidecar ends with exit code 2", Step(says=each.remedy))
+        yield problem("settings", _code(each), each.seen, "The sidecar ends with exit code 2", Step(says=each.remedy))
 
 
 def _code(found: Problem) -> str:

@@ -49,7 +49,7 @@ def _port(config: Config, found: Endpoint) -> Finding:
         see = Step(says="See who has it:", paste=f"ss --listening --tcp --processes 'sport = :{config.listen.port}'")
         fix = Step(says=held.remedy)
         why = "Whoever has the port hands out what it likes to every workload of the pod, and the sidecar cannot start"
-        return problem(check, "port-taken", str(held), why, fix, tell=(see,))
+        return problem(check, "port-taken", held.seen, why, fix, tell=(see,))
     return unknown(check, "no-sidecar-here", "nobody listens: no sidecar runs here")
 
 

@@ -30,7 +30,7 @@ def _verdict(findings: tuple[Finding, ...]) -> str:
 
 
 def _paragraph(found: Finding) -> Iterator[str]:
-    said = found.seen if found.seen.startswith(found.check) else f"{found.check}: {found.seen}"
+    said = found.seen if found.check in found.seen else f"{found.check}: {found.seen}"
     yield from _wrapped(f"{MARKS[found.state]} ", said)
     if found.state is not State.PROBLEM:
         return

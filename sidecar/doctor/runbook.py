@@ -34,13 +34,15 @@ def book(folders: Sequence[Path] = _FOLDERS) -> dict[str, str]:
 
 
 def explain(code: str, folders: Sequence[Path] = _FOLDERS) -> str:
-    """The section of that code, event or alert, in any case; raises ConfigError where there is none."""
+    """The section of that code, event or alert in any case, or those of every hop; raises ConfigError for none."""
     found = book(folders)
     name = slug(code.rpartition("#")[2])
-    if name not in found:
+    # `other` is what metrics call a code that is AWS's own.
+    named = [each for each in found if each in (name, f"any-{name}-code") or each.startswith(f"{name}-on-hop-")]
+    if not named:
         from difflib import get_close_matches
 
         near = get_close_matches(name, found, n=3)
         remedy = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(sorted(found))}."
         raise ConfigError.of("--explain", code, "flag --explain", "the runbook has no such section", remedy)
-    return found[name]
+    return "\n".join(found[each] for each in named)

@@ -23,8 +23,11 @@ CODES = {
     "HTTP_PROXY": "proxied",
     "AWS_PROFILE": "profile-set",
 }
+_UNSET = "kubectl set env deployment/NAME --containers WORKLOAD"
 _PASTE = {
-    "static-keys": "env: # without AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, in envFrom too",
+    "static-keys": f"{_UNSET} AWS_ACCESS_KEY_ID- AWS_SECRET_ACCESS_KEY- AWS_SESSION_TOKEN- # and look into envFrom",
+    "relative-uri": f"{_UNSET} AWS_CONTAINER_CREDENTIALS_RELATIVE_URI-",
+    "profile-set": f"{_UNSET} AWS_PROFILE- AWS_DEFAULT_PROFILE-",
     "web-identity": "metadata:\n  annotations:\n    eks.amazonaws.com/skip-containers: credential-sidecar,WORKLOAD",
     "proxied": "env:\n  - {name: NO_PROXY, value: 127.0.0.1}\n  - {name: no_proxy, value: 127.0.0.1}",
 }
@@ -96,7 +99,7 @@ def asking(
     """
     check, uri = "endpoint of the workload", workload.environ.get(_URI, "")
     if not uri:
-        yield _without(check, config, workload)
+        yield _without(check, config, workload, ours)
         return
     target = _target(config, uri)
     if target is None:
@@ -113,7 +116,7 @@ def _is_loopback(uri: str) -> bool:
     return not any(way.is_seen({_URI: uri}) for way in bypass.WAYS if way.names == (_URI,))
 
 
-def _without(check: str, config: Config, workload: Workload) -> Finding:
+def _without(check: str, config: Config, workload: Workload, ours: Mapping[str, TokenHeld]) -> Finding:
     others = {
         "AWS_PROFILE",
         "AWS_EC2_METADATA_SERVICE_ENDPOINT",
@@ -122,7 +125,8 @@ def _without(check: str, config: Config, workload: Workload) -> Finding:
     if others:
         return ok(check, f"it asks by {', '.join(sorted(others))}")
     why = "Nothing leads the SDK to the endpoint: it asks the node for its role, or has no credentials"
-    return problem(check, "uri-missing", f"{_URI} is not set", why, _set(config))
+    shown = [mounted(held.path) for name, held in ours.items() if name == config.targets[0].name]
+    return problem(check, "uri-missing", f"{_URI} is not set", why, _set(config), *shown)
 
 
 def _elsewhere(check: str, config: Config, uri: str) -> Finding:

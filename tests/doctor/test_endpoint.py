@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from sidecar import bypass
 from sidecar.doctor import workload
+from sidecar.doctor.facts import Workload
 from tests.doctor.clinic import MARKS, Clinic, Report, clinic
 from tests.process import run
 from tests.worlds import three_targets
@@ -113,11 +115,24 @@ def test_every_way_past_the_endpoint_has_a_code() -> None:
     assert {way.names[0] for way in bypass.WAYS} == set(workload.CODES)
 
 
+@pytest.mark.parametrize("name", ["static keys", "RELATIVE_URI", "a profile"])
+def test_24_what_has_to_go_is_taken_out_by_a_command(name: str) -> None:
+    code, variables = BYPASSES[name]
+    environ = {**variables, URI: "http://127.0.0.1:9911/v1/credentials"}
+    (found,) = workload.findings({}, Workload(environ=environ))
+    assert (found.code, found.fix[0].says) == (code, "Unset it there.")
+    command, gone = re.split(" (?=AWS_)", found.fix[0].paste, maxsplit=1)
+    assert command == "kubectl set env deployment/NAME --containers WORKLOAD"
+    assert {f"{each}-" for each in variables} <= {*gone.split()}
+
+
 async def test_24_a_workload_without_the_variables(tmp_path: Path) -> None:
     async with running(tmp_path) as here:
         report = await shown(here, {"PATH": "/bin"})
         assert (report.code, report.cause["code"]) == (8, "uri-missing")
-        assert f"{URI}, value: http://{here.settings['SIDECAR_LISTEN']}/v1/credentials" in report.pastes[0]
+        given = dict(re.findall(r"\{name: (AWS_\w+), value: (\S+)\}", "\n".join(report.pastes)))
+        assert given == asking(here)
+        await recovers(here, given)
         report = await shown(here, {URI: asking(here)[URI]})
         assert (report.code, report.cause["code"]) == (7, "authorization-missing")
 

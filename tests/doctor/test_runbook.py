@@ -12,6 +12,7 @@ from sidecar.cli import main
 from sidecar.doctor import runbook
 from sidecar.doctor.findings import CODES, SKIPPED
 from sidecar.errors import ConfigError
+from sidecar.metrics import OTHER
 from sidecar.remedies import PAGE, anchor, known, page
 from tests.grafana.test_files import ALERTS
 from tests.process import ROOT
@@ -88,6 +89,13 @@ def test_explain_takes_what_log_alert_and_heading_have_in_any_case() -> None:
         section = runbook.explain(alert["alert"])
         assert section.startswith(f"## {alert['alert']}\n")
         assert runbook.explain(alert["annotations"]["runbook_url"]) == section
+
+
+def test_explain_takes_a_code_as_metrics_and_status_have_it_without_its_hop() -> None:
+    assert runbook.explain("AccessDenied") == "\n".join(
+        SECTIONS[anchor("AccessDenied", position)] for position in (1, 2)
+    )
+    assert runbook.explain(OTHER) == SECTIONS["any-other-code"]
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.doctor import disk, hops, network, reach, report
+from sidecar.doctor import disk, examine, hops, network, reach, report
 from sidecar.doctor.endpoint import is_readable
 from sidecar.doctor.facts import Clue, Outcome, Reach, Seen, Step, Walk, Workload
 from sidecar.doctor.findings import CODES, Finding, Part, State, ok, problem, skipped
 from sidecar.doctor.findings import Step as Do
 from sidecar.errors import ConfigError
-from sidecar.model import Failure, Kind
+from sidecar.model import Failure, Kind, Outside
 from sidecar.remedies import anchor, known, remedy
 from tests.builders import REGION, targets
 
@@ -88,6 +88,19 @@ def test_the_first_problem_is_the_cause_and_the_exit_code() -> None:
     assert "The cause: port-taken" in text
     document = json.loads(report.document(found))
     assert (document["cause"], document["exit"], report.code(found)) == ("port-taken", 7, 7)
+
+
+def test_what_is_wrong_with_a_setting_is_said_once_and_what_to_do_once() -> None:
+    nowhere = Outside(clock=float, wall=float, chance=float, random_token=str, boot="")
+    found = [each for each in examine({}, {}, nowhere, lambda _: {}, container=None) if each.fix]
+    assert [each.code for each in found] == ["settings-wrong", "region-missing"]
+    assert [each.fix[0].says for each in found if each.fix[0].says in each.seen] == []
+
+
+def test_a_path_is_said_once() -> None:
+    seen = "projected token /t/token is missing: no such file"
+    text = report.text([problem("token /t/token", "tokenmissing", seen, "so")])
+    assert text.splitlines()[0] == f"✗ {seen}"
 
 
 def test_what_cannot_be_told_is_not_called_well() -> None:
