@@ -242,10 +242,14 @@ def _introduce(stage: Stage) -> None:
 
 
 def _invite(stage: Stage) -> None:
-    exports = " ".join(f"{name}={value}" for name, value in stage.client.items())
+    exports, settings = (
+        " ".join(f"{name}={value}" for name, value in each.items()) for each in (stage.client, stage.daemon)
+    )
     base = f"http://127.0.0.1:{stage.status}"
     print(f'\nPaste into another shell:\n\n  export {exports}\n  {sys.executable} -c "{_CLIENT}"\n')
-    print(f"Status: {base}/status   Metrics: {base}/metrics   Ready: {base}/readyz")
+    print(f"What doctor says of it; its one ✗ is that sessions live {LIFE} s here:\n")
+    print(f"  env {settings} {sys.executable} -m sidecar doctor\n")
+    print(f"Page: {base}/   Status: {base}/status   Metrics: {base}/metrics   Ready: {base}/readyz")
     print(f"\nSessions live {LIFE} s here, the token rotates every {ROTATION:.0f} s. Ctrl-C ends it.\n", flush=True)
 
 
