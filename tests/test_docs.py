@@ -21,6 +21,7 @@ from sidecar.config import SETTINGS
 from sidecar.contract import BROKEN, Refusal
 from sidecar.emulator import Account, Emulator, Kubelet, OidcProvider, RoleSpec, World
 from sidecar.endpoint import PATHS
+from sidecar.events import Event
 from sidecar.http import HEAD, Limits
 from sidecar.kube.annotations import ANNOTATIONS, PREFIX, ask
 from sidecar.model import Kind
@@ -116,6 +117,12 @@ def test_every_command_that_is_shown_can_be_given(name: str) -> None:
 def test_the_readme_lists_every_command() -> None:
     listed = {cell[0].strip("`").split()[1] for cell in rows("README.md", "Commands")}
     assert listed == {command.name for command in cli.COMMANDS}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_looked_for_in_a_log_is_the_name_of_an_event_as_a_line_has_it(name: str) -> None:
+    names = {json.dumps(each.__name__) for each in Event.__subclasses__()}
+    assert words(r"\blogs .*\| grep '([^']+)'", name) <= names
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from sidecar.contract import Refusal
 from sidecar.metrics import DEFINITIONS, OTHER, PREFIX
 from sidecar.model import Kind, Phase
 from sidecar.remedies import known
@@ -132,6 +133,19 @@ def test_the_runbook_has_a_section_for_each_alert_that_says_what_to_do() -> None
         assert re.findall(r"^\*\*(.+?)\*\*", section, re.MULTILINE) == [
             *("What you see.", "What it is.", "How to be sure.", "What to do.")
         ]
+
+
+def named_in_rows(alert: str) -> set[str]:
+    """What the first cells of the table in an alert's section name."""
+    section = (ROOT / alerts.RUNBOOK).read_text().split(f"\n## {alert}\n")[1].partition("\n## ")[0]
+    return set(re.findall(r"`(\w+)", " ".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))))
+
+
+def test_the_runbook_has_a_row_for_everything_that_an_alert_can_name() -> None:
+    (denied,) = (each["expr"] for each in ALERTS if each["alert"] == "HopDenied")
+    assert named_in_rows("HopDenied") == {*re.findall(r'code=~"([^"]+)"', denied)[0].split("|")}
+    assert named_in_rows("HopDenied") | named_in_rows("CredentialsExpireSoon") == {*known(1), *known(2), OTHER}
+    assert named_in_rows("RequestsRefused") == {*Refusal}
 
 
 def test_the_page_lists_every_alert_with_what_the_rules_say() -> None:
