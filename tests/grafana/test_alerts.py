@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tests.grafana.lives import LENGTH, MINUTE, PODS, SCRAPE, STORIES
+from tests.grafana.test_files import documented
 from tools.alerts import ALERTS, RULES
 
 # The first who wants the lives waits until they are recorded.
@@ -145,4 +146,12 @@ def test_a_condition_that_is_lost_is_noticed(name: str, tmp_path: Path) -> None:
 
 def test_prometheus_reads_the_rules_and_their_sentences() -> None:
     done = promtool("check", "rules", ALERTS / RULES)
+    assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr
+
+
+def test_prometheus_reads_what_the_pages_have_people_ask(tmp_path: Path) -> None:
+    rules = [{"record": f"asked:{number}", "expr": each} for number, each in enumerate(documented())]
+    assert len(rules) > 10
+    (tmp_path / RULES).write_text(yaml.safe_dump({"groups": [{"name": "pages", "rules": rules}]}))
+    done = promtool("check", "rules", tmp_path / RULES)
     assert (done.returncode, "SUCCESS" in done.stdout) == (0, True), done.stdout + done.stderr

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sidecar.contract import Refusal
+from sidecar.kube import metrics as webhook
 from sidecar.metrics import DEFINITIONS, OTHER, PREFIX
 from sidecar.model import Kind, Phase
 from sidecar.remedies import known
@@ -35,7 +36,7 @@ _MATCHER = re.compile(r"(\w+)(=~|!~|!=|=)")
 def series() -> dict[str, set[str]]:
     """The labels of every series that a scrape has, by its name."""
     found = {}
-    for each in DEFINITIONS:
+    for each in (*DEFINITIONS, *webhook.DEFINITIONS):
         ends = ("_bucket", "_sum", "_count") if each.kind == "histogram" else ("",)
         found.update({PREFIX + each.name + end: set(each.labels) for end in ends})
     return found
@@ -48,6 +49,16 @@ def expressions() -> Iterator[str]:
         yield from rule.get("annotations", {}).values()
     for name in NAMES:
         yield from _texts(document(name))
+    yield from documented()
+
+
+def documented() -> Iterator[str]:
+    """What the pages have people ask, a query a line or between two words."""
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        text = page.read_text("utf-8")
+        for block in re.findall(r"^ *```promql\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE):
+            yield from block.split("\n")[:-1]
+        yield from re.findall(rf"`([^`\n]*\([^`\n]*\b{PREFIX}[^`\n]*)`", text)
 
 
 def _texts(node: Any) -> Iterator[str]:
