@@ -24,6 +24,7 @@ _GREY: Final = "#808890"
 _COLORS: Final = ("#3b8bd4", "#d9822b", "#4f9e57", "#c2557a", "#8a6fd1", "#a58a2c", "#3aa3a0", "#98a0a8")
 _STATES: Final = {"green": "#4f9e57", "yellow": "#d4b23a", "orange": "#d9822b", "red": "#cf4b45", "blue": "#3b8bd4"}
 _MOST: Final = 8  # entries of a legend, rows of a table
+_LINE: Final = 10  # the height of the smallest text
 _PLACEHOLDER: Final = re.compile(r"\{\{(\w+)\}\}")
 
 
@@ -51,6 +52,12 @@ def figure(panel: Panel, answers: Mapping[str, Sequence[Sample]]) -> str:
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif">'
     title = (f"<title>{escape(panel.title)}</title>", _text(8, 18, panel.title, size=13))
     return "\n".join([head, *title, *body, "</svg>\n"])
+
+
+def colors(panel: Panel) -> dict[str, str]:
+    """The series that have a colour of their own, by the words of the legend."""
+    own = panel.shown["fieldConfig"].get("overrides", ())
+    return {each["matcher"]["options"]: each["properties"][0]["value"]["fixedColor"] for each in own}
 
 
 def _text(x: float, y: float, words: str, anchor: str = "start", size: int = 11, *, color: str = _GREY) -> str:
@@ -98,10 +105,13 @@ class _Axis:
 
     def drawn(self, unit: str) -> Iterator[str]:
         middle = (self.low + self.high) / 2
+        worded: list[float] = []
         for value in [self.low, self.high, *([0.0] if self.low else [middle])]:
             y = self.y(value)
             yield f'<path d="M{_LEFT} {y:.0f}H{_RIGHT}" stroke="{_GREY}" stroke-opacity="0.3"/>'
-            yield _text(_LEFT - 4, y + 4, said(value, unit), "end", 9)
+            if all(abs(y - other) > _LINE for other in worded):  # else the words lie on each other
+                yield _text(_LEFT - 4, y + 4, said(value, unit), "end", 9)
+                worded.append(y)
         yield from _hours()
 
 
@@ -113,7 +123,7 @@ def _hours() -> Iterator[str]:
 def _legend(names: Sequence[str], colors: Sequence[str] = _COLORS) -> Iterator[str]:
     x, y = float(_LEFT), _BOTTOM + 30
     for name, color in zip(names[:_MOST], colors, strict=False):
-        wide = 18 + 5.6 * len(name)
+        wide = 24 + 6.2 * len(name)  # of the widest fonts that a browser takes for sans-serif
         if x + wide > _RIGHT:
             x, y = float(_LEFT), y + 14
         yield f'<rect x="{x:.0f}" y="{y - 8}" width="9" height="9" fill="{color}"/>' + _text(x + 13, y, name, size=10)
@@ -138,9 +148,11 @@ def _lines(panel: Panel, shown: Sequence[Shown], _: object) -> Iterator[str]:
     kept = [each for each in shown if any(value for _, value in each.values)] or list(shown[:1])
     axis = _Axis.of([value for each in kept for _, value in each.values])
     yield from axis.drawn(panel.unit)
-    for each, color in zip(kept, _COLORS, strict=False):
+    own = colors(panel)
+    used = [_STATES[own[each.name]] if each.name in own else color for each, color in zip(kept, _COLORS, strict=False)]
+    for each, color in zip(kept, used, strict=False):
         yield f'<path d="{_path(axis, each.values)}" fill="none" stroke="{color}" stroke-width="1.5"/>'
-    yield from _legend([each.name for each in kept])
+    yield from _legend([each.name for each in kept], used)
 
 
 def _number(panel: Panel, shown: Sequence[Shown], _: object) -> Iterator[str]:

@@ -61,7 +61,7 @@ def _gallery() -> Iterator[str]:
         for shown in found["panels"]:
             panel = asks.get((dashboard, shown["title"]))
             if shown["type"] == "row":
-                yield f"\n#### {dashboard.capitalize()}: {shown['title'][0].lower() + shown['title'][1:]}"
+                yield f"\n#### {dashboard.capitalize()}: {shown['title']}"
             elif panel:
                 yield f"\n**{panel.title}.** {shown['description']}\n\n![{panel.title}](grafana/{name(panel)})"
 

@@ -13,10 +13,11 @@ import yaml
 
 from sidecar.contract import Refusal
 from sidecar.kube import metrics as webhook
-from sidecar.metrics import DEFINITIONS, OTHER, PREFIX
+from sidecar.metrics import DEFINITIONS, OTHER, PREFIX, STATUSES
 from sidecar.model import Kind, Phase
 from sidecar.remedies import known
 from tests.grafana import figures
+from tests.grafana.drawing import colors
 from tests.grafana.panels import NAMES, document, panels
 from tests.house import ROOT
 from tools import alerts
@@ -189,6 +190,16 @@ def test_every_panel_says_what_it_shows_in_which_unit_and_what_if_there_is_nothi
         assert defaults["unit"]
         assert defaults["noValue"]
         assert defaults["thresholds"]["steps"]
+
+
+def test_a_phase_an_outcome_and_a_status_have_one_colour_and_only_what_is_well_is_green() -> None:
+    found: dict[str, set[str]] = {}
+    for each in panels():
+        for name, color in colors(each).items():
+            found.setdefault(name, set()).add(color)
+    assert {name for name, colors in found.items() if "green" in colors} == {"fresh", "success", "200"}
+    assert found.keys() == {*Phase, "success", *Kind, *map(str, STATUSES)}
+    assert {len(colors) for colors in found.values()} == {1}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -7,7 +7,22 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 
 from tools.dashboards import frame
-from tools.dashboards.panels import GREEN, ORANGE, RED, YELLOW, Panel, Row, areas, heat, lines, listed, number
+from tools.dashboards.panels import (
+    GREEN,
+    ORANGE,
+    OUTCOMES,
+    PHASES,
+    RED,
+    STATUSES,
+    YELLOW,
+    Panel,
+    Row,
+    areas,
+    heat,
+    lines,
+    listed,
+    number,
+)
 
 # Of the pods themselves; what is recorded has no pods any more.
 _PODS: Final = 'cluster=~"$cluster",namespace=~"$namespace",pod=~"$workload"'
@@ -116,6 +131,7 @@ _NEXT = (
         description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and "
         "expired are not.",
         queries=((f"sum by (phase) (credential_sidecar_phase{{{_F}}})", "{{phase}}"),),
+        colors=PHASES,
     ),
     Panel(
         title="Served life",
@@ -167,6 +183,7 @@ _WHY = (
                 "{{outcome}}",
             ),
         ),
+        colors=OUTCOMES,
     ),
 )
 _STS = (
@@ -248,6 +265,7 @@ _SERVING = (
         queries=(
             (f"sum by (status) (rate(credential_sidecar_requests_total{{{_F}}}[$__rate_interval]))", "{{status}}"),
         ),
+        colors=STATUSES,
         empty="Nobody asked for credentials",
     ),
     Panel(

@@ -25,7 +25,14 @@ from grafana_foundation_sdk.models import prometheus as prometheus_models
 from grafana_foundation_sdk.models import text as text_models
 
 SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
-GREEN, YELLOW, ORANGE, RED = "green", "yellow", "orange", "red"
+GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
+# A colour has one meaning: green is well, red is not.
+PHASES: Final = (("fresh", GREEN), ("stale", YELLOW), ("expired", RED), ("empty", BLUE))
+STATUSES: Final = (("200", GREEN), ("503", ORANGE), ("403", RED))
+OUTCOMES: Final = (
+    *(("success", GREEN), ("denied", RED), ("unavailable", ORANGE)),
+    *(("source_gone", BLUE), ("token", YELLOW)),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +40,8 @@ class Panel:
     """What a panel asks and how it shows it.
 
     `queries` are expressions and legends; `steps` colours and the values from which they hold, `base` the colour below;
-    `names` the words for values that are states, with their colours; `empty` what it says where there is no data.
+    `names` the words for values that are states, with their colours; `colors` those of series, by name; `empty` what it
+    says where there is no data.
     """
 
     title: str
@@ -44,6 +52,7 @@ class Panel:
     base: str = GREEN
     steps: tuple[tuple[str, float], ...] = ()
     names: tuple[tuple[str, str], ...] = ()
+    colors: tuple[tuple[str, str], ...] = ()
     empty: str = "No data: is the sidecar scraped?"
     size: tuple[int, int] = (12, 8)
     decimals: int | None = None
@@ -70,6 +79,9 @@ def built(panel: Panel) -> Any:
         made.decimals(panel.decimals)
     if panel.names:
         made.mappings([_mapping(panel.names)])
+    for name, color in panel.colors:
+        fixed = models.DynamicConfigValue(id_val="color", value={"mode": "fixed", "fixedColor": color})
+        made.override_by_name(name, [fixed])
     if panel.link:
         made.data_links([dashboard.DashboardLink("Show this pod").url(panel.link)])
     return made.targets(list(_targets(panel)))

@@ -7,15 +7,29 @@ from typing import Final
 from grafana_foundation_sdk.builders import dashboard
 
 from tools.dashboards import frame
-from tools.dashboards.panels import GREEN, ORANGE, RED, YELLOW, Panel, Row, areas, heat, lines, number, timeline, words
+from tools.dashboards.panels import (
+    GREEN,
+    ORANGE,
+    PHASES,
+    RED,
+    STATUSES,
+    YELLOW,
+    Panel,
+    Row,
+    areas,
+    heat,
+    lines,
+    number,
+    timeline,
+    words,
+)
 
 _P: Final = 'cluster=~"$cluster",namespace=~"$namespace",pod="$pod"'
 _F: Final = f'{_P},target=~"$target"'
 _TOOK: Final = "credential_sidecar_hop_duration_seconds"
-_PHASES: Final = (("fresh", GREEN), ("stale", YELLOW), ("expired", RED), ("empty", "blue"))
 _PHASE: Final = " + ".join(
     f'{number} * max by (target) (credential_sidecar_phase{{{_F},phase="{phase}"}})'
-    for number, (phase, _) in enumerate(_PHASES)
+    for number, (phase, _) in enumerate(PHASES)
 )
 _LEFT: Final = ((ORANGE, 60.0), (YELLOW, 1200.0), (GREEN, 1740.0))
 _STATUS = """\
@@ -39,7 +53,7 @@ _NOW = (
         description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and "
         "expired are not.",
         queries=((_PHASE, ""),),
-        names=_PHASES,
+        names=PHASES,
         size=(4, 5),
     ),
     Panel(
@@ -69,7 +83,7 @@ _LIFE = (
         kind=timeline,
         description="A line for each target. Marks are refreshes that succeeded (blue) and attempts that failed (red).",
         queries=((_PHASE, "{{target}}"),),
-        names=_PHASES,
+        names=PHASES,
         size=(24, 5),
     ),
     Panel(
@@ -165,6 +179,7 @@ _WORKLOAD = (
             (f"sum by (status) (increase(credential_sidecar_requests_total{{{_F}}}[5m]))", "{{status}}"),
             (f"sum by (reason) (increase(credential_sidecar_refused_total{{{_P}}}[5m])) > 0", "refused: {{reason}}"),
         ),
+        colors=STATUSES,
     ),
     Panel(
         title="Served life",
