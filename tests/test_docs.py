@@ -134,7 +134,7 @@ def test_every_target_of_make_that_is_named_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_relative_link_leads_somewhere(name: str) -> None:
-    for link in words(r"\]\((?!https?:)([^)]+)\)", name):
+    for link in words(r"\]\((?!https?:)([^)]+)\)", name) | words(r'\bsrc="([^"]+)"', name):
         path, _, anchor = link.partition("#")
         place = (ROOT / name).parent / path if path else ROOT / name
         assert place.is_file(), link
