@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from html import unescape
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -113,9 +115,11 @@ class Clinic:
             yield running
 
     async def error(self, running: Sidecar) -> Mapping[str, Any]:
-        """What `/status` says is wrong with the only target."""
+        """What `/status` says is wrong with the only target; the page says it in the same words."""
         document: Any = (await ask(running.port("status"), last("/status"))).document
         error: Mapping[str, Any] = document["targets"][0]["error"]
+        page = unescape((await ask(running.port("status"), last("/"))).body.decode())
+        assert {error["code"], error["message"], error["runbook"]} <= {*re.findall(r">([^<]+)</", page)}
         return error
 
     def apply(self, pastes: Sequence[str]) -> None:

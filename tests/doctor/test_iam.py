@@ -222,7 +222,7 @@ async def _beside_the_daemon(here: Clinic, illness: Illness) -> Any:
         here.sts.world = here.sts.world  # it is asked again by doctor, not by the daemon
         report = await here.examine()
     cause = report.cause
-    role_arn = ROLE_A if illness.hop == 1 else ROLE_B
+    role_arn = here.settings["AWS_ROLE_ARN" if illness.hop == 1 else "SIDECAR_TARGET_ROLE_ARN"]
     assert cause["seen"] == f"hop {illness.hop} to {role_arn} failed: {line['code']}: {line['hint']}"
     return report
 
@@ -270,7 +270,8 @@ async def test_27_a_role_whose_name_is_spelt_otherwise(
     setting: str, wrong: str, right: str, code: str, tmp_path: Path
 ) -> None:
     async with clinic(tmp_path, {setting: wrong}) as here:
-        report = await here.examine()
+        illness = Illness(change=nothing, code=code, hop=1 if setting == "AWS_ROLE_ARN" else 2)
+        report = await _beside_the_daemon(here, illness)
         assert (report.code, report.cause["code"]) == (6, code)
         assert "another path, or letters of another case" in report.said()
         assert report.pastes[-1] == f"{setting}=…"
@@ -281,8 +282,9 @@ async def test_27_a_role_whose_name_is_spelt_otherwise(
 async def test_21_a_region_that_is_not_enabled(tmp_path: Path) -> None:
     async with clinic(tmp_path, is_proxied=True) as here:
         here.sts.fault = Fault.error("RegionDisabledException", 403).only(region="eu-west-1")
-        report = await here.examine()
-        assert (report.code, report.cause["code"]) == (4, "regiondisabledexception")
+        illness = Illness(change=nothing, code="regiondisabledexception", logged="RegionDisabledException")
+        report = await _beside_the_daemon(here, illness)
+        assert (report.code, report.cause["code"]) == (4, illness.code)
         assert report.pastes == ["aws account enable-region --region-name eu-west-1"]
         here.settings["AWS_REGION"] = "eu-central-1"
         await here.recover()
