@@ -20,6 +20,7 @@ TOKEN = re.compile(r"[A-Za-z0-9._~-]{16,}", re.ASCII)
 MODE = 0o444
 SETTING = "SIDECAR_AUTHORIZATION_DIR"
 _FILE = "token"
+NONE = "it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline"
 # A token that is longer than this fits no header.
 _LONGEST = 4096
 _UNWRITABLE = (
@@ -62,7 +63,7 @@ def _held_or_written(folder: int, given: Secret | None, random_token: Callable[[
         return token
     held = data.decode("ascii", "replace")
     if len(held) > _LONGEST or not TOKEN.fullmatch(held):
-        raise files.Foreign("it is not an authorization token: at least 16 of A-Z a-z 0-9 . _ ~ -, without a newline")
+        raise files.Foreign(NONE)
     if given is not None and given != Secret(held):
         raise files.Foreign("it holds another value than SIDECAR_AUTHORIZATION_TOKEN, and clients may have read it")
     return Secret(held)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from sidecar.authorization import TOKEN
+from sidecar.authorization import NONE, TOKEN
 from sidecar.config import Config
 from sidecar.doctor.facts import Listener, Seen, Served, TokenHeld, Walk, Workload
 from sidecar.doctor.findings import Finding, Step, ok, problem, skipped, unknown
@@ -37,6 +37,9 @@ def findings(config: Config, found: Endpoint, walk: Walk, now: float, workload: 
             outcome = walk.outcomes.get(target.hop)
             yield from _target(names, target, found, now, workload, is_walked=bool(outcome and outcome.arn))
         else:
+            held = found.tokens.get(target.name)
+            if wrong := held and crooked(names[0], held):  # with that no sidecar starts
+                yield wrong
             yield _granted(names[2], target, walk)
 
 
@@ -89,7 +92,7 @@ def crooked(check: str, held: TokenHeld) -> Finding | None:
     if held.value is None or TOKEN.fullmatch(text):
         return None
     is_newline = TOKEN.fullmatch(text.rstrip("\r\n")) is not None
-    seen = f"{held.path} ends with a newline" if is_newline else f"{held.path} holds no authorization token"
+    seen = f"{held.path}{' ends with a newline' if is_newline else ''}: {NONE}"
     why = "It goes into a header as it is: some SDKs call it illegal, some crash, and others are refused with 401"
     fix = Step(
         says="Let the sidecar write it: remove the file and restart the sidecar; by hand write it without a newline:",

@@ -11,14 +11,16 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from sidecar import bypass
+from sidecar import authorization, bypass
 from sidecar.doctor import workload
 from sidecar.doctor.facts import Workload
 from tests.doctor.clinic import MARKS, Clinic, Report, clinic
-from tests.process import run
+from tests.process import Sidecar, run
+from tests.wire import ask, last
 from tests.worlds import three_targets
 
 pytestmark = MARKS
@@ -153,9 +155,39 @@ async def test_24_a_running_workload_is_looked_at_by_its_pid(tmp_path: Path) -> 
             assert [each["code"] for each in report.problems] == ([code] if code else []), report.text
 
 
+# The daemon cannot know 25: modes and copies are the container's of whoever asks, and who shows nothing or something
+# else may be anybody. It counts whom it refuses, which is the alert RequestsRefused, and that is no trouble of its own.
+async def refused(here: Clinic, daemon: Sidecar, reason: str, *lines: str, path: str = "") -> None:
+    """Whoever sends these header lines gets nothing but a word; a counter goes up, and status and page stay as they are."""
+    before = await counted(daemon, reason), await told(daemon)
+    response = await ask(int(here.settings["SIDECAR_LISTEN"].partition(":")[2]), last(f"/v1/credentials{path}", *lines))
+    assert response.code == {"authorization": "Unauthorized", "malformed": "BadRequest"}[reason]
+    assert (TOKEN_FILE in response.document["message"]) is (reason == "authorization")
+    after = await counted(daemon, reason), await told(daemon)
+    assert after == (before[0] + 1, before[1])
+
+
+async def counted(daemon: Sidecar, reason: str) -> float:
+    """How many were refused for it."""
+    metrics = (await ask(daemon.port("status"), last("/metrics"))).body.decode()
+    (value,) = re.findall(rf'^credential_sidecar_refused_total{{reason="{reason}"}} (\S+)$', metrics, re.MULTILINE)
+    return float(value)
+
+
+async def told(daemon: Sidecar) -> list[object]:
+    """The events of the status, where nothing is wrong with any target."""
+    document: Any = (await ask(daemon.port("status"), last("/status"))).document
+    assert [(each["phase"], each["error"]) for each in document["targets"]] == [("fresh", None)] * len(
+        document["targets"]
+    )
+    return list(document["events"])
+
+
 @pytest.mark.parametrize("mode", [0o400, 0o700], ids=["the file", "the directory"])
 async def test_25_a_token_that_the_workloads_uid_may_not_read(mode: int, tmp_path: Path) -> None:
-    async with running(tmp_path) as here:
+    async with clinic(tmp_path) as here, here.daemon() as daemon:
+        await daemon.served()
+        await refused(here, daemon, "authorization")  # who cannot read it shows none
         file = here.home / "authorization" / "default" / "token"
         (file if mode == 0o400 else file.parent).chmod(mode)
         report = await here.examine()
@@ -183,17 +215,37 @@ async def test_25_the_uid_is_the_workloads_own(tmp_path: Path) -> None:
 
 
 async def test_25_a_token_that_was_written_with_a_newline(tmp_path: Path) -> None:
-    async with running(tmp_path) as here:
+    async with clinic(tmp_path) as here, here.daemon() as daemon:
+        await daemon.served()
         copied = tmp_path / "copied"
         copied.mkdir(mode=0o755)
         file = copied / "token"
         token = (here.home / "authorization" / "default" / "token").read_text()
         file.write_text(f"{token}\n")
+        await refused(here, daemon, "malformed", f"Authorization: {token}\n")
         report = await shown(here, {**asking(here), TOKEN_FILE: str(file)})
         assert (report.code, report.cause["code"]) == (7, "authorization-newline"), report.text
         subprocess.run(report.pastes[0], shell=True, check=True)  # noqa: S602 -- it is what people do with it
         assert file.read_text() == token
         await recovers(here, {**asking(here), TOKEN_FILE: str(file)})
+
+
+async def test_25_a_newline_in_the_sidecars_own_file_is_an_error_of_its_start(tmp_path: Path) -> None:
+    async with clinic(tmp_path) as here:
+        folder = here.home / "authorization" / "default"
+        folder.mkdir(parents=True)
+        (folder / "token").write_text("an-authorization-token\n")
+        report = await here.examine()
+        assert (report.code, report.cause["code"]) == (7, "authorization-newline"), report.text
+        async with here.daemon(is_listening=False) as daemon:
+            assert await daemon.ended() == 2
+        path, _, said = report.cause["seen"].partition(" ends with a newline: ")
+        assert (path, said) == (f"{folder}/token", authorization.NONE)
+        assert said in "".join(daemon.lines)
+        subprocess.run(report.pastes[0], shell=True, check=True)  # noqa: S602 -- it is what people do with it
+        await here.recover()
+        async with here.daemon() as daemon:
+            await daemon.served()
 
 
 async def test_25_another_targets_token(tmp_path: Path) -> None:
@@ -210,6 +262,9 @@ async def test_25_another_targets_token(tmp_path: Path) -> None:
         for _ in names:
             await daemon.event("PhaseChanged", after="fresh")
         wrong = {**asking(here, "data-0", "/data-1")}
+        await refused(
+            here, daemon, "authorization", f"Authorization: {Path(wrong[TOKEN_FILE]).read_text()}", path="/data-1"
+        )
         report = await shown(here, wrong)
         assert (report.code, report.cause["code"]) == (7, "authorization-of-another-target"), report.text
         assert "holds target data-0's token" in report.cause["seen"]
@@ -226,6 +281,7 @@ async def test_26_a_port_that_another_process_has(tmp_path: Path) -> None:
         assert (report.code, report.cause["code"]) == (7, "port-taken"), report.text
         assert code == 2
         assert report.cause["seen"] in error
+        assert report.cause["fix"][0]["says"] in error
         await here.recover()
 
 
@@ -234,7 +290,9 @@ async def test_26_another_http_server_there_is_no_sidecar(tmp_path: Path) -> Non
         taken = {**here.settings, "SIDECAR_LISTEN": here.sts.url.removeprefix("http://")}
         here.settings = taken
         report = await here.examine()
-        assert report.cause["code"] == "port-taken"
+        code, _, error = await run("-m", "sidecar", "run", settings=here.settings)
+        assert (report.code, report.cause["code"], code) == (7, "port-taken", 2)
+        assert report.cause["seen"] in error
 
 
 async def test_what_waits_for_its_next_attempt_is_told_from_what_cannot(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ async def test_21_no_region(tmp_path: Path) -> None:
     async with clinic(tmp_path, {"AWS_REGION": ""}) as here:
         report = await here.examine()
         assert (report.code, report.cause["code"]) == (2, "region-missing")
-        async with here.daemon(is_listening=False) as running:
+        async with here.daemon(is_listening=False) as running:  # without a page to show it
             assert await running.ended() == 2
         assert report.cause["seen"] in "".join(running.lines)
         here.settings["AWS_REGION"] = "eu-west-1"
