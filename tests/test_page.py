@@ -181,6 +181,18 @@ def test_every_phase_has_an_outline_of_its_own(phase: Phase) -> None:
     assert f'<use href="#{phase}">' in drawn
 
 
+@pytest.mark.parametrize("phase", Phase)
+def test_target_badge_and_hop_are_coloured_by_phase_and_a_mere_source_is_not(phase: Phase) -> None:
+    drawn = PAGE.draw(document(target(phase=phase)), NOW)
+    assert re.findall(r'class="((?:target|phase|hop) [^"]*)"', drawn) == [
+        *(f"target {phase}", f"phase {phase}", "hop source", f"hop {phase}")
+    ]
+    drawn = PAGE.draw(document(target(phase=phase, error=error(hop=1))), NOW)
+    assert re.findall(r'class="((?:target|hop) [^"]*)"', drawn) == [
+        *(f"target {phase} trouble", "hop failing", f"hop {phase}")
+    ]
+
+
 def test_remaining_times_are_by_stss_clock_where_the_nodes_is_wrong() -> None:
     said = text(document(skew_seconds=300.0))
     assert "Served for another 55 min" in said

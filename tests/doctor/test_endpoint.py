@@ -158,7 +158,7 @@ async def test_24_a_running_workload_is_looked_at_by_its_pid(tmp_path: Path) -> 
 # The daemon cannot know 25: modes and copies are the container's of whoever asks, and who shows nothing or something
 # else may be anybody. It counts whom it refuses, which is the alert RequestsRefused, and that is no trouble of its own.
 async def refused(here: Clinic, daemon: Sidecar, reason: str, *lines: str, path: str = "") -> None:
-    """Whoever sends these header lines gets nothing but a word; a counter goes up, and status and page stay as they are."""
+    """Whoever sends these header lines gets a word; that is counted, and the status stays as it was."""
     before = await counted(daemon, reason), await told(daemon)
     response = await ask(int(here.settings["SIDECAR_LISTEN"].partition(":")[2]), last(f"/v1/credentials{path}", *lines))
     assert response.code == {"authorization": "Unauthorized", "malformed": "BadRequest"}[reason]

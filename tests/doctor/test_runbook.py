@@ -124,6 +124,9 @@ def test_the_pages_are_packaged_with_the_program(name: str) -> None:
 
 
 def test_the_pages_of_an_installed_package_come_first(tmp_path: Path) -> None:
-    (tmp_path / "runbook.md").write_text("## Group\n\n### One\n\nhere\n")
-    assert runbook.explain("one", [tmp_path / "nowhere", tmp_path, DOCS]) == "### One\n\nhere\n"
-    assert runbook.explain("HopDenied", [tmp_path, DOCS]) == SECTIONS["hopdenied"]
+    packaged = tmp_path / "runbook.md"
+    places = [tmp_path / "nowhere", tmp_path, DOCS]
+    assert runbook.explain("HopDenied", places) == runbook.explain("HopDenied", [DOCS]) == SECTIONS["hopdenied"]
+    packaged.write_text("## Group\n\n### Timeout\n\npackaged\n")
+    assert runbook.explain("timeout", places) == "### Timeout\n\npackaged\n"
+    assert runbook.explain("HopDenied", places) == SECTIONS["hopdenied"]

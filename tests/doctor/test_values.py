@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
 import pytest
 
-from sidecar.doctor import disk, examine, hops, network, reach, report
-from sidecar.doctor.endpoint import is_readable
-from sidecar.doctor.facts import Clue, Outcome, Reach, Seen, Step, Walk, Workload
+from sidecar.contract import Answer, Refusal, Request, compact
+from sidecar.doctor import asking, clock, disk, examine, hops, network, reach, report, token
+from sidecar.doctor.endpoint import crooked, is_readable
+from sidecar.doctor.facts import Clue, Listener, Outcome, Reach, Seen, Step, TokenFile, TokenHeld, Walk, Workload
 from sidecar.doctor.findings import CODES, Finding, Part, State, ok, problem, skipped
 from sidecar.doctor.findings import Step as Do
+from sidecar.doctor.refusals import Commands
 from sidecar.errors import ConfigError
-from sidecar.model import Failure, Kind, Outside
+from sidecar.model import Failure, Kind, Outside, Secret
 from sidecar.remedies import anchor, known, remedy
-from tests.builders import REGION, targets
+from sidecar.settings import Address
+from sidecar.token_file import Reading
+from tests.builders import EXPIRATION, REGION, targets
+from tests.builders import token as projected
+from tests.wire import serving
 
 
 def reached(step: Step = Step.ARRIVED) -> dict[str, Reach]:
@@ -26,8 +33,8 @@ def failed(code: str, position: int, *clues: Clue) -> Outcome:
     return Outcome(failure=Failure(kind=Kind.DENIED, code=code, hint=remedy(code, position)), clues=frozenset(clues))
 
 
-def said(walk: Walk, count: int = 1) -> list[Finding]:
-    return [*hops.findings(targets(count), walk, reached(), {}, {})]
+def said(walk: Walk, count: int = 1, commands: Commands | None = None) -> list[Finding]:
+    return [*hops.findings(targets(count), walk, reached(), {}, commands or {})]
 
 
 def test_a_hop_that_two_targets_share_is_said_once_and_what_follows_is_skipped() -> None:
@@ -175,3 +182,132 @@ def test_the_fix_of_the_way_is_for_the_scheme_and_port_of_the_endpoints_url(
     found = reach.finding(Reach(region=REGION, url=url, proxy=None, step=step))
     assert found.fix[0].paste.endswith(paste)
     assert says in f"{found.why} {found.fix[0].says}"
+
+
+@pytest.mark.parametrize(
+    ("skew", "code"),
+    [
+        *((None, "clock-unknown"), (59.0, "ok"), (-59.0, "ok")),
+        *((60.0, "clock-skewed"), (-60.0, "clock-skewed"), (-600.0, "clock-skewed")),
+    ],
+)
+def test_a_clock_is_wrong_that_is_behind_and_one_that_is_ahead(skew: float | None, code: str) -> None:
+    assert clock.finding(Walk(skew=skew)).code == code
+
+
+@pytest.mark.parametrize(
+    ("step", "elsewhere", "code"),
+    [
+        (Step.NAME, False, "sts-name"),
+        (Step.NAME, None, "sts-name"),
+        (Step.NAME, True, "region-unknown"),
+        (Step.ROUTE, None, "sts-route"),
+        (Step.PROXY, None, "sts-proxy"),
+        (Step.AUTHORITY, None, "sts-authority"),
+        (Step.ARRIVED, None, "ok"),
+    ],
+)
+@pytest.mark.parametrize("is_silent", [True, False], ids=["silent", "refused"])
+def test_wherever_the_way_ends_is_a_cause_of_its_own(
+    step: Step, elsewhere: bool | None, code: str, is_silent: bool
+) -> None:
+    url = f"https://sts.{REGION}.amazonaws.com"
+    found = Reach(region=REGION, url=url, proxy=None, step=step, is_silent=is_silent, elsewhere=elsewhere)
+    finding = reach.finding(found)
+    assert finding.code == code
+    assert code == "ok" or remedy("Timeout" if is_silent else "ConnectionError", 1) in finding.why
+
+
+@pytest.mark.parametrize(
+    ("code", "position", "clue", "settles"),
+    [
+        ("AccessDenied", 1, Clue.ASSUME, ["A's trust"]),
+        ("AccessDenied", 2, Clue.ASSUME, ["A's permission", "B's trust"]),
+        ("AccessDenied", 2, Clue.BY_IDENTITY, ["A's permission"]),
+        ("AccessDenied", 2, Clue.BY_RESOURCE, ["B's trust"]),
+        ("InvalidIdentityToken", 1, Clue.NO_PROVIDER, ["A's provider"]),
+        ("InvalidIdentityToken", 1, Clue.AUDIENCE, ["the provider's audience"]),
+        ("ValidationError", 1, Clue.LONGEST, ["A's duration"]),
+    ],
+)
+def test_the_statements_that_are_printed_are_those_that_settle_it(
+    code: str, position: int, clue: Clue, settles: list[str]
+) -> None:
+    (one,) = targets(1)
+    first, last = one.hop.chain
+    commands = {
+        ("permissions", first.role.arn): "A's permission",
+        ("trust", first.role.arn): "A's trust",
+        ("trust", last.role.arn): "B's trust",
+        ("provider", first.role.account): "A's provider",
+        ("audience", first.role.account): "the provider's audience",
+        ("duration", first.role.arn): "A's duration",
+    }
+    outcomes = {first: Outcome(arn="a", lifetime=3600.0)} | {one.hop.chain[position - 1]: failed(code, position, clue)}
+    found = said(Walk(outcomes=outcomes), commands=commands)[position - 1]
+    assert [each.paste for each in found.fix if each.paste in commands.values()] == settles
+
+
+@pytest.mark.parametrize(
+    ("answer", "listener"),
+    [
+        (Refusal.AUTHORIZATION.answer, Listener.OURS),
+        (Answer.of(200, compact({"AccessKeyId": "A", "Expiration": "E"})), Listener.OURS),
+        (Answer.of(200, compact({"status": "ok"})), Listener.FOREIGN),
+        (Answer.of(404, compact({"message": "Not Found"})), Listener.FOREIGN),
+        (Answer.of(200, b"It works!"), Listener.FOREIGN),
+    ],
+    ids=["who refuses", "who serves", "another's JSON", "another's error", "no JSON"],
+)
+async def test_who_answers_is_told_by_the_form_of_the_answer(answer: Answer, listener: Listener) -> None:
+    def handle(_: Request) -> Answer:
+        return answer
+
+    async with serving(handle) as server:
+        assert await asyncio.to_thread(asking.listener, Address(host="127.0.0.1", port=server.port)) is listener
+
+
+@pytest.mark.parametrize(
+    ("text", "is_newline"), [("a-secret-that-nobody-sees\n", True), ("a-secret-that-nobody-sees to-day", False)]
+)
+def test_what_is_wrong_with_an_authorization_token_is_said_without_it(text: str, is_newline: bool) -> None:
+    found = crooked("token", TokenHeld(path="/a/token", seen=None, value=Secret(text)))
+    assert found is not None
+    assert ("ends with a newline" in found.seen) is is_newline
+    assert "a-secret" not in repr(found) + report.text([found]) + report.document([found])
+
+
+def test_what_is_seen_of_a_workload_prints_no_variable() -> None:
+    assert "a-secret-key" not in repr(Workload(environ={"AWS_SECRET_ACCESS_KEY": "a-secret-key"}))
+
+
+def test_a_path_of_the_workload_is_looked_at_in_its_own_root(tmp_path: Path) -> None:
+    for name in ("ours", "theirs"):
+        (tmp_path / name).mkdir()
+    ours, theirs = tmp_path / "ours" / "token", tmp_path / "theirs" / str(tmp_path / "ours" / "token").lstrip("/")
+    theirs.parent.mkdir(parents=True)
+    ours.write_text("the-one-of-the-sidecar")
+    theirs.write_text("the-one-of-the-workload")
+    found = disk.authorization(str(ours), str(tmp_path / "theirs"))
+    assert found.value is not None
+    assert (found.path, found.value.reveal()) == (str(ours), "the-one-of-the-workload")
+
+
+ISSUED = EXPIRATION - 86_400
+
+
+@pytest.mark.parametrize(
+    ("age", "codes"),
+    [
+        (0, ["ok", "ok", "ok"]),
+        (77_000, ["ok", "ok", "ok"]),
+        (78_000, ["ok", "token-not-rotated", "ok"]),
+        (86_400, ["tokenexpired", "not-looked-at", "not-looked-at"]),
+    ],
+)
+def test_a_token_of_a_day_should_be_replaced_by_nine_tenths_of_it(age: int, codes: list[str]) -> None:
+    reading, seen = Reading(token=projected()), Seen(path="/a/token", mode=0o644, uid=0, gid=0, is_regular=True)
+    file = TokenFile(path="/a/token", reading=reading, seen=seen, dangling=None, pinned=None, issued=ISSUED)
+    found = [*token.findings(file, ISSUED + age)]
+    assert [each.code for each in found] == codes
+    assert projected().value.reveal().rpartition(".")[2] not in report.text(found)
