@@ -63,7 +63,7 @@ def test_every_invariant_has_a_test_and_two_mutants(number: str) -> None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_every_mutant_applies_and_names_a_test_that_is_there(mutant: Mutant) -> None:
     file, _, name = mutant.test.partition("::")
-    assert f"def {name}(" in (TESTS.parent / file).read_text()
+    assert f"def {name.partition('[')[0]}(" in (TESTS.parent / file).read_text()
     assert (TESTS.parent / mutant.file).read_text().count(mutant.old) == 1
 
 
