@@ -1,5 +1,6 @@
 """The mutants: one for every defect that was found in comparable programs (D…), two and more for each invariant (I…),
-one and more for each rule of the contract with clients (R…), and what `exec` and injection promise.
+one and more for each rule of the contract with clients (R…), what `exec` and injection promise, and what would mislead
+those who look at doctor, the status page and the alerts.
 
 A mutant replaces the one occurrence of `old` in `file` by `new`; `test` is the test that must then fail.
 """
@@ -1150,4 +1151,273 @@ INJECT = (
     ),
 )
 
-MUTANTS = INVARIANTS + DEFECTS + RULES + EXEC + INJECT
+_IN_IAM = "tests/doctor/test_iam.py::test_what_is_wrong_in_iam_is_named_and_settled_by_what_is_printed"
+_VALUES, _AT_ENDPOINT = "tests/doctor/test_values.py::test_", "tests/doctor/test_endpoint.py::test_"
+DOCTOR = (
+    Mutant(
+        name="doctor shows every target the first one's token",
+        file="sidecar/doctor/__init__.py",
+        old="shown[name]) for name in names}",
+        new="shown[names[0]]) for name in names}",
+        test=f"{_AT_ENDPOINT}25_another_targets_token",
+    ),
+    Mutant(
+        name="doctor takes any JSON for the sidecar",
+        file="sidecar/doctor/asking.py",
+        old="return Listener.OURS if is_ours else Listener.FOREIGN",
+        new="return Listener.OURS",
+        test=f"{_VALUES}who_answers_is_told_by_the_form_of_the_answer",
+    ),
+    Mutant(
+        name="doctor calls a clock right that is ahead",
+        file="sidecar/doctor/clock.py",
+        old="if abs(walk.skew) < SKEW_WARNING:",
+        new="if walk.skew < SKEW_WARNING:",
+        test=f"{_VALUES}a_clock_is_wrong_that_is_behind_and_one_that_is_ahead",
+    ),
+    Mutant(
+        name="doctor looks for the workload's token in its own root",
+        file="sidecar/doctor/disk.py",
+        old='path.lstrip("/")',
+        new="path",
+        test=f"{_VALUES}a_path_of_the_workload_is_looked_at_in_its_own_root",
+    ),
+    Mutant(
+        name="doctor prints an authorization token that is none",
+        file="sidecar/doctor/endpoint.py",
+        old="if is_newline else ''}",
+        new="if is_newline else f' holds {text}'}",
+        test=f"{_VALUES}what_is_wrong_with_an_authorization_token_is_said_without_it",
+    ),
+    Mutant(
+        name="doctor is silent about a file that keeps the sidecar from starting",
+        file="sidecar/doctor/endpoint.py",
+        old="if wrong := held and crooked(names[0], held):",
+        new="if wrong := None:",
+        test=f"{_AT_ENDPOINT}25_a_newline_in_the_sidecars_own_file_is_an_error_of_its_start",
+    ),
+    Mutant(
+        name="doctor takes everybody for the owner",
+        file="sidecar/doctor/facts.py",
+        old="self.gid in groups else 0",
+        new="self.gid in groups else 6",
+        test=f"{_VALUES}whom_a_file_is_for",
+    ),
+    Mutant(
+        name="doctor calls the last problem the cause",
+        file="sidecar/doctor/findings.py",
+        old="each in findings if each.state is State.PROBLEM",
+        new="each in reversed(findings) if each.state is State.PROBLEM",
+        test=f"{_VALUES}the_first_problem_is_the_cause_and_the_exit_code",
+    ),
+    Mutant(
+        name="doctor does not say what comes first",
+        file="sidecar/doctor/hops.py",
+        old='because = because or f"hop {hop.position}"',
+        new='because = because or "what is before it"',
+        test=f"{_VALUES}a_hop_that_two_targets_share_is_said_once_and_what_follows_is_skipped",
+    ),
+    Mutant(
+        name="doctor prints the password of a proxy",
+        file="sidecar/doctor/network.py",
+        old='shown = f"{proxy[0]}:{proxy[1]}" if proxy else None',
+        new='shown = environ.get("HTTPS_PROXY") if proxy else None',
+        test=f"{_VALUES}the_proxy_is_the_one_that_botocore_takes_and_its_password_is_not_kept",
+    ),
+    Mutant(
+        name="doctor blames the region wherever DNS is broken",
+        file="sidecar/doctor/reach.py",
+        old=" and found.elsewhere:",
+        new=":",
+        test=f"{_VALUES}wherever_the_way_ends_is_a_cause_of_its_own",
+    ),
+    Mutant(
+        name="doctor prints the trust where the permission is missing",
+        file="sidecar/doctor/refusals.py",
+        old="why, *both[:1])",
+        new="why, *both[-1:])",
+        test=f"{_VALUES}the_statements_that_are_printed_are_those_that_settle_it",
+    ),
+    Mutant(
+        name="doctor makes a second provider for an audience",
+        file="sidecar/doctor/refusals.py",
+        old='commands.get(("audience", account), "")',
+        new='commands.get(("provider", account), "")',
+        test=f"{_VALUES}the_statements_that_are_printed_are_those_that_settle_it",
+    ),
+    Mutant(
+        name="doctor shows a cross as a tick",
+        file="sidecar/doctor/report.py",
+        old='State.PROBLEM: "✗"',
+        new='State.PROBLEM: "✓"',
+        test=f"{_VALUES}the_first_problem_is_the_cause_and_the_exit_code",
+    ),
+    Mutant(
+        name="doctor ends with 0 whatever is wrong",
+        file="sidecar/doctor/report.py",
+        old="return first.part.exit if first and first.part else 0",
+        new="return 0",
+        test=f"{_VALUES}the_first_problem_is_the_cause_and_the_exit_code",
+    ),
+    Mutant(
+        name="doctor explains by another version's page",
+        file="sidecar/doctor/runbook.py",
+        old="next(place for place in places",
+        new="next(place for place in reversed(places)",
+        test="tests/doctor/test_runbook.py::test_the_page_of_an_installed_package_comes_first",
+    ),
+    Mutant(
+        name="doctor takes an old token for a rotated one",
+        file="sidecar/doctor/token.py",
+        old="if age > min(_AGED * life, _OLD):",
+        new="if age > max(_AGED * life, _OLD):",
+        test=f"{_VALUES}a_token_of_a_day_should_be_replaced_by_nine_tenths_of_it",
+    ),
+    Mutant(
+        name="doctor blames the tags that are allowed",
+        file="sidecar/doctor/walking.py",
+        old="if await self._is_granted(",
+        new="if not await self._is_granted(",
+        test=f"{_IN_IAM}[18 TagSession not trusted]",
+    ),
+    Mutant(
+        name="doctor takes another target's token for the right one",
+        file="sidecar/doctor/workload.py",
+        old="or known[target.name] == text:",
+        new="or text in known.values():",
+        test=f"{_AT_ENDPOINT}25_another_targets_token",
+    ),
+    Mutant(
+        name="doctor prints the keys that outrank the endpoint",
+        file="sidecar/doctor/workload.py",
+        old='f"{name} is set: {who or',
+        new='f"{name}={environ[name]} is set: {who or',
+        test=f"{_AT_ENDPOINT}24_what_is_in_the_sidecars_own_environment_is_said_in_the_daemons_words",
+    ),
+)
+
+_PAGE, _DRAWN = "sidecar/page.py", "tests/test_page.py::test_"
+PAGE = (
+    Mutant(
+        name="page takes text for markup",
+        file=_PAGE,
+        old="if isinstance(each, Html) else escape(each)",
+        new="if isinstance(each, str) else escape(each)",
+        test=f"{_DRAWN}every_text_of_the_document_is_escaped",
+    ),
+    Mutant(
+        name="page does not escape its title",
+        file=_PAGE,
+        old="title=escape(f\"{phase}: {', '.join(names)}\"),",
+        new="title=f\"{phase}: {', '.join(names)}\",",
+        test=f"{_DRAWN}every_text_of_the_document_is_escaped",
+    ),
+    Mutant(
+        name="page lets in whatever its host has",
+        file=_PAGE,
+        old="default-src 'none'",
+        new="default-src 'self'",
+        test=f"{_DRAWN}the_policy_names_style_and_script_by_their_digest_and_lets_nothing_else_in",
+    ),
+    Mutant(
+        name="page shows every phase alike",
+        file=_PAGE,
+        old='class_=f"phase {phase}"',
+        new='class_="phase"',
+        test=f"{_DRAWN}target_badge_and_hop_are_coloured_by_phase_and_a_mere_source_is_not",
+    ),
+    Mutant(
+        name="page calls what is expired served",
+        file=_PAGE,
+        old="is_served = phase in (Phase.FRESH, Phase.STALE)",
+        new="is_served = phase != Phase.EMPTY",
+        test=f"{_DRAWN}an_expired_target_is_not_served_and_says_since_when",
+    ),
+    Mutant(
+        name="page counts by a clock that is wrong",
+        file=_PAGE,
+        old='_unix(hop["expiration"]) - self.skew',
+        new='_unix(hop["expiration"])',
+        test=f"{_DRAWN}remaining_times_are_by_stss_clock_where_the_nodes_is_wrong",
+    ),
+    Mutant(
+        name="page's document has an access key id",
+        file="sidecar/status.py",
+        old='told = {"role": hop.role.arn,',
+        new='told = {"key": session and session.credentials.access_key_id, "role": hop.role.arn,',
+        test="tests/test_status.py::test_d16_no_page_tells_a_secret_or_what_only_iam_should_know",
+    ),
+    Mutant(
+        name="page tells of events all that they hold",
+        file="sidecar/recent.py",
+        old='"message": sentence(event)',
+        new='"message": str(event)',
+        test="tests/test_recent.py::test_the_latest_come_first_and_the_oldest_go",
+    ),
+    Mutant(
+        name="page remembers every event",
+        file="sidecar/recent.py",
+        old="deque(maxlen=MOST)",
+        new="deque()",
+        test="tests/test_recent.py::test_the_latest_come_first_and_the_oldest_go",
+    ),
+    Mutant(
+        name="page does not say that the sidecar is gone",
+        file="sidecar/page.js",
+        old="      lose();\n",
+        new="",
+        test="tests/browser/test_status_page.py::test_a_sidecar_that_is_gone_is_said_to_be_gone",
+    ),
+)
+
+_ALERTS = "grafana/alerts/rules.yaml"
+_BY_HAND = "tests/grafana/test_alerts.py::test_what_is_written_by_hand_holds"
+ALERTS = (
+    Mutant(
+        name="alert reads the expiration of a hop",
+        file=_ALERTS,
+        old="(credential_sidecar_credentials_expiration_timestamp_seconds - time() > 0)",
+        new="(credential_sidecar_hop_expiration_timestamp_seconds - time() > 0)",
+        test=f"{_BY_HAND}[scrapes]",
+    ),
+    Mutant(
+        name="alert of a vanished job does not wait",
+        file=_ALERTS,
+        old="for: 15m",
+        new="for: 1m",
+        test=f"{_BY_HAND}[scrapes]",
+    ),
+    Mutant(
+        name="alert calls nobody where credentials have expired",
+        file=_ALERTS,
+        old="        for: 30s\n        labels: {severity: critical}",
+        new="        for: 30s\n        labels: {severity: warning}",
+        test=f"{_BY_HAND}[texts]",
+    ),
+    Mutant(
+        name="alert of a slow burn does not wait", file=_ALERTS, old="for: 1h", new="for: 1m", test=f"{_BY_HAND}[days]"
+    ),
+    Mutant(
+        name="alert of a slow burn comes at ten times the pace",
+        file=_ALERTS,
+        old="ratio3d < 1 - 0.001",
+        new="ratio3d < 1 - 10 * 0.001",
+        test=f"{_BY_HAND}[days]",
+    ),
+    Mutant(
+        name="alert of a slow burn outlives it for days",
+        file=_ALERTS,
+        old=" and credential_sidecar:served:ratio6h < 1 - 0.001",
+        new="",
+        test=f"{_BY_HAND}[days]",
+    ),
+    Mutant(
+        name="alert leads to another one's page",
+        file=_ALERTS,
+        old="docs/runbook-alerts.md#tokenstuck",
+        new="docs/runbook-alerts.md#hopdenied",
+        test="tests/grafana/test_files.py::test_an_alert_has_all_that_somebody_needs_who_is_called",
+    ),
+)
+
+MUTANTS = INVARIANTS + DEFECTS + RULES + EXEC + INJECT + DOCTOR + PAGE + ALERTS
