@@ -1072,8 +1072,8 @@ INJECT = (
     Mutant(
         name="inject gives everybody the first target's token",
         file=_SIDECARS,
-        old="if token and target == asked.targets[0]:",
-        new="if token:",
+        old="if token and target == asked.targets[0] else",
+        new="if token else",
         test=_COMES,
     ),
     Mutant(
@@ -1136,10 +1136,10 @@ INJECT = (
         test="tests/kube/test_annotations.py::test_what_is_wrong_is_denied_by_its_name",
     ),
     Mutant(
-        name="inject falls over a review that is too deep",
+        name="inject falls over a review that is no JSON",
         file=_REVIEWS,
-        old="except (ValueError, RecursionError):",
-        new="except ValueError:",
+        old="except ValueError:",
+        new="except TypeError:",
         test="tests/kube/test_reviews.py::test_what_is_no_review_is_malformed",
     ),
     Mutant(
@@ -1262,9 +1262,9 @@ DOCTOR = (
     Mutant(
         name="doctor explains by another version's page",
         file="sidecar/doctor/runbook.py",
-        old="next(place for place in places",
-        new="next(place for place in reversed(places)",
-        test="tests/doctor/test_runbook.py::test_the_page_of_an_installed_package_comes_first",
+        old="next(folder / name for folder in folders",
+        new="next(folder / name for folder in reversed(folders)",
+        test="tests/doctor/test_runbook.py::test_the_pages_of_an_installed_package_come_first",
     ),
     Mutant(
         name="doctor takes an old token for a rotated one",
