@@ -6,8 +6,7 @@ from pathlib import Path
 
 from sidecar.errors import ConfigError
 
-# The level of the headings of each page's sections.
-PAGES = {"runbook.md": 3, "runbook-alerts.md": 2}
+PAGES = ("runbook.md", "runbook-alerts.md")
 # Beside this module in an installed package, in a checkout where people read them.
 _FOLDERS = (Path(__file__).parent, Path(__file__).parents[2] / "docs")
 
@@ -17,9 +16,9 @@ def slug(heading: str) -> str:
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
-def sections(text: str, level: int) -> dict[str, str]:
-    """Every section of that level by its anchor, heading included."""
-    parts, mark = re.split(rf"^(?=#{{1,{level}}} )", text, flags=re.MULTILINE), "#" * level + " "
+def sections(text: str) -> dict[str, str]:
+    """Every section of the third level by its anchor, heading included."""
+    parts, mark = re.split(r"^(?=#{1,3} )", text, flags=re.MULTILINE), "### "
     found = (part for part in parts if part.startswith(mark))
     return {slug(part.splitlines()[0].removeprefix(mark)): part.rstrip() + "\n" for part in found}
 
@@ -27,9 +26,9 @@ def sections(text: str, level: int) -> dict[str, str]:
 def book(folders: Sequence[Path] = _FOLDERS) -> dict[str, str]:
     """The sections of all pages, each page from the first of the folders that has it."""
     found: dict[str, str] = {}
-    for name, level in PAGES.items():
+    for name in PAGES:
         page = next(folder / name for folder in folders if (folder / name).exists())
-        found |= sections(page.read_text("utf-8"), level)
+        found |= sections(page.read_text("utf-8"))
     return found
 
 

@@ -20,7 +20,7 @@ from tests.test_events import SAMPLES
 
 DOCS = ROOT / "docs"
 # By page, and all of them.
-CODED, ALERTED = (runbook.sections((DOCS / name).read_text("utf-8"), level) for name, level in runbook.PAGES.items())
+CODED, ALERTED = (runbook.sections((DOCS / name).read_text("utf-8")) for name in runbook.PAGES)
 SECTIONS = CODED | ALERTED
 # Where each event leads that leads anywhere.
 LINKS = {link.removeprefix(f"{PAGE}#") for link in (event.runbook for event in SAMPLES) if link}
@@ -87,7 +87,7 @@ def test_explain_takes_what_log_alert_and_heading_have_in_any_case() -> None:
     assert runbook.explain("HANDLERFAILED").startswith("### HandlerFailed\n")
     for alert in ALERTS:
         section = runbook.explain(alert["alert"])
-        assert section.startswith(f"## {alert['alert']}\n")
+        assert section.startswith(f"### {alert['alert']}\n")
         assert runbook.explain(alert["annotations"]["runbook_url"]) == section
 
 

@@ -135,11 +135,11 @@ def test_an_alert_has_all_that_somebody_needs_who_is_called(alert: dict[str, Any
     assert said["description"].rstrip().endswith((".", ".{{ end }}{{ end }}"))
     page, _, anchor = said["runbook_url"].partition("#")
     assert (page, anchor) == ("docs/runbook-alerts.md", alert["alert"].lower())
-    assert f"\n## {alert['alert']}\n" in (ROOT / page).read_text()
+    assert f"\n### {alert['alert']}\n" in (ROOT / page).read_text()
 
 
 def test_the_runbook_has_a_section_for_each_alert_that_says_what_to_do() -> None:
-    sections = re.split(r"^## ", (ROOT / alerts.RUNBOOK).read_text(), flags=re.MULTILINE)[1:]
+    sections = re.split(r"^### ", (ROOT / alerts.RUNBOOK).read_text(), flags=re.MULTILINE)[1:]
     assert {each.partition("\n")[0] for each in sections} == {each["alert"] for each in ALERTS}
     for section in sections:
         assert re.findall(r"^\*\*(.+?)\*\*", section, re.MULTILINE) == [
@@ -149,7 +149,7 @@ def test_the_runbook_has_a_section_for_each_alert_that_says_what_to_do() -> None
 
 def named_in_rows(alert: str) -> set[str]:
     """What the first cells of the table in an alert's section name."""
-    section = (ROOT / alerts.RUNBOOK).read_text().split(f"\n## {alert}\n")[1].partition("\n## ")[0]
+    section = (ROOT / alerts.RUNBOOK).read_text().split(f"\n### {alert}\n")[1].partition("\n### ")[0]
     return set(re.findall(r"`(\w+)", " ".join(re.findall(r"^\| (.+?) \|", section, re.MULTILINE))))
 
 
