@@ -292,6 +292,14 @@ def test_the_releases_name_and_namespace_change_no_name(helm: Path) -> None:
     assert one(moved, "Certificate")["spec"]["dnsNames"][0] == f"{NAME}.platform.svc"
 
 
+def test_every_alert_names_the_namespace_that_the_runbooks_commands_want(helm: Path) -> None:
+    moved = parsed(charts.render(helm, "--set", "prometheusRule.enabled=true", namespace="platform"))
+    (group,) = one(moved, "PrometheusRule")["spec"]["groups"]
+    assert len(group["rules"]) == 4
+    for rule in group["rules"]:
+        assert "namespace platform" in rule["annotations"]["description"]
+
+
 def identity(found: Object) -> tuple[str, str, str]:
     """What Kubernetes knows an object by."""
     return found["kind"], found["metadata"].get("namespace", ""), found["metadata"]["name"]

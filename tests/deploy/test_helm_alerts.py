@@ -14,10 +14,12 @@ import pytest
 import yaml
 
 from tests.deploy.charts import CASES, CHART, golden, parsed
+from tests.deploy.specs import ROOT
 
 pytestmark = pytest.mark.deploy
 
 LIVES = Path(__file__).parent / "helm" / "alerts.yaml"
+RUNBOOK = ROOT / "docs" / "runbook-alerts.md"
 # What Grafana puts in place of its variable.
 INTERVAL = "5m"
 
@@ -28,6 +30,10 @@ def groups(case: str) -> list[dict[str, Any]]:
         each for each in parsed(golden(CASES[0].with_stem(case)).read_text()) if each["kind"] == "PrometheusRule"
     )
     return list(rule["spec"]["groups"])
+
+
+# With the links that they have where nobody says where the runbook is.
+ALERTS = groups("everything")[0]["rules"]
 
 
 def promtool(*words: str | Path) -> subprocess.CompletedProcess[str]:
@@ -84,6 +90,46 @@ def test_what_is_said_of_pods_is_what_the_failure_policy_does() -> None:
     said = {case: groups(case)[0]["rules"][0]["annotations"]["description"] for case in ("everything", "selectors")}
     assert "pods that want the sidecar are not created; those that run" in said["everything"]
     assert "pods that want the sidecar are created without it; those that run" in said["selectors"]
+
+
+@pytest.mark.parametrize(
+    ("case", "page"),
+    [("everything", "docs/runbook-alerts.md"), ("selectors", "https://wiki.example.com/runbook-alerts")],
+)
+def test_an_alert_leads_to_its_section_where_one_says(case: str, page: str) -> None:
+    for alert in groups(case)[0]["rules"]:
+        assert alert["annotations"]["runbook_url"] == f"{page}#{alert['alert'].lower()}"
+        assert f"\n### {alert['alert']}\n" in RUNBOOK.read_text()
+
+
+def test_the_runbook_quotes_the_alert() -> None:
+    for alert in ALERTS:
+        section = RUNBOOK.read_text().split(f"\n### {alert['alert']}\n")[1]
+        assert section.startswith(f"\n**What you see.** *{alert['annotations']['summary']}.*")
+
+
+def test_the_commands_of_the_runbook_are_about_what_the_chart_makes() -> None:
+    found = parsed(golden(CASES[0].with_stem("everything")).read_text())
+    made = {(each["kind"].lower(), each["metadata"]["name"]) for each in found}
+    text = RUNBOOK.read_text().split("\n## The injector\n")[1]
+    kinds = "deployment|podmonitor|certificate|mutatingwebhookconfiguration"
+    named = set(re.findall(rf"\b({kinds})[ /](credential-sidecar[a-z-]*)", text))
+    named |= {("service", name) for name in re.findall(r"kubernetes\.io/service-name=([a-z-]+)", text)}
+    assert {kind for kind, _ in named} == {*kinds.split("|"), "service"}
+    assert named <= made
+    (deployment,) = (each for each in found if each["kind"] == "Deployment")
+    for selector in re.findall(r" -l (app\.\S+)", text):
+        label = dict([selector.split("=")])
+        assert label.items() <= deployment["metadata"]["labels"].items()
+        assert label.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+
+
+def test_prometheus_understands_what_the_runbook_asks(tmp_path: Path) -> None:
+    blocks = re.findall(r"^```promql\n(.+?)^```$", RUNBOOK.read_text(), re.DOTALL | re.MULTILINE)
+    queries = "".join(blocks).splitlines()
+    rules = [{"record": f"runbook:{number}", "expr": each} for number, each in enumerate(queries)]
+    done = promtool("check", "rules", written([{"name": "runbook", "rules": rules}], tmp_path))
+    assert (done.returncode, f"{len(rules)} rules found" in done.stdout) == (0, True), done.stdout + done.stderr
 
 
 def dashboard() -> dict[str, Any]:

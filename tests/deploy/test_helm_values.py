@@ -118,6 +118,8 @@ def test_the_defaults_of_the_schema_are_the_annotations() -> None:
         ("networkPolicy.monitoring=", "at '/networkPolicy/monitoring': got string, want array"),
         ("networkPolicy.enabled=yes", "at '/networkPolicy/enabled': got string, want boolean"),
         ("podMonitor.interval=30", "at '/podMonitor/interval': got number, want string"),
+        ("prometheusRule.runbook=", "at '/prometheusRule/runbook': '' does not match pattern"),
+        ("prometheusRule.runbook=x.md#y", "at '/prometheusRule/runbook': 'x.md#y' does not match pattern"),
         ("dashboard.labels=null", "at '/dashboard': missing property 'labels'"),
     ],
     ids=lambda value: value if "=" in value else "",

@@ -14,7 +14,8 @@ from sidecar.doctor.findings import CODES, SKIPPED
 from sidecar.errors import ConfigError
 from sidecar.metrics import OTHER
 from sidecar.remedies import PAGE, anchor, known, page
-from tests.grafana.test_files import ALERTS
+from tests.deploy.test_helm_alerts import ALERTS as INJECTORS
+from tests.grafana.test_files import ALERTS as SIDECARS
 from tests.process import ROOT
 from tests.test_events import SAMPLES
 
@@ -22,6 +23,7 @@ DOCS = ROOT / "docs"
 # By page, and all of them.
 CODED, ALERTED = (runbook.sections((DOCS / name).read_text("utf-8")) for name in runbook.PAGES)
 SECTIONS = CODED | ALERTED
+ALERTS = [*SIDECARS, *INJECTORS]
 # Where each event leads that leads anywhere.
 LINKS = {link.removeprefix(f"{PAGE}#") for link in (event.runbook for event in SAMPLES) if link}
 
@@ -54,6 +56,14 @@ def test_a_section_has_four_parts_in_order(code: str) -> None:
 def test_so_has_one_of_an_alert(alert: str) -> None:
     parts = re.findall(r"^\*\*(.+?)\.\*\*", ALERTED[alert], re.MULTILINE)
     assert parts == ["What you see", "What it is", "How to be sure", "What to do"]
+
+
+def test_what_the_section_of_denials_quotes_is_what_is_said() -> None:
+    source = "".join(path.read_text("utf-8") for path in (ROOT / "sidecar").rglob("*.py"))
+    cells = re.findall(r"^\| ([^|]+) \|", ALERTED["credentialsidecarinjectordenies"], re.MULTILINE)
+    quoted = [each for cell in cells for each in re.findall('"(.+?)"', cell)]
+    assert len(quoted) >= 8
+    assert [each for each in quoted if each not in source] == []
 
 
 @pytest.mark.parametrize("position", [1, 2])

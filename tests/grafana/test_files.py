@@ -16,6 +16,7 @@ from sidecar.kube import metrics as webhook
 from sidecar.metrics import DEFINITIONS, OTHER, PREFIX, STATUSES
 from sidecar.model import Kind, Phase
 from sidecar.remedies import known
+from tests.deploy.test_helm_alerts import ALERTS as INJECTORS
 from tests.grafana import figures
 from tests.grafana.drawing import colors
 from tests.grafana.panels import NAMES, document, panels
@@ -126,7 +127,9 @@ def test_the_custom_resource_is_up_to_date_and_has_the_same_rules() -> None:
     assert yaml.safe_load(text)["spec"]["groups"] == RULES
 
 
-@pytest.mark.parametrize("alert", ALERTS, ids=[f"{each['alert']}-{each['labels']['severity']}" for each in ALERTS])
+@pytest.mark.parametrize(
+    "alert", [*ALERTS, *INJECTORS], ids=lambda each: f"{each['alert']}-{each['labels']['severity']}"
+)
 def test_an_alert_has_all_that_somebody_needs_who_is_called(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in {"critical", "warning"}
     assert re.fullmatch(r"\d+(s|m|h)", alert["for"])
@@ -140,7 +143,7 @@ def test_an_alert_has_all_that_somebody_needs_who_is_called(alert: dict[str, Any
 
 def test_the_runbook_has_a_section_for_each_alert_that_says_what_to_do() -> None:
     sections = re.split(r"^### ", (ROOT / alerts.RUNBOOK).read_text(), flags=re.MULTILINE)[1:]
-    assert {each.partition("\n")[0] for each in sections} == {each["alert"] for each in ALERTS}
+    assert {each.partition("\n")[0] for each in sections} == {each["alert"] for each in (*ALERTS, *INJECTORS)}
     for section in sections:
         assert re.findall(r"^\*\*(.+?)\*\*", section, re.MULTILINE) == [
             *("What you see.", "What it is.", "How to be sure.", "What to do.")
