@@ -24,24 +24,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from math import inf
 
-from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.http_parser import HttpRequestParser
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
-
-from sidecar.body import AT_ONCE, Body
+from sidecar.body import Body
 from sidecar.contract import BROKEN, Answer, Refusal, Request
+from sidecar.heads import HEAD, LINES, Heads
 from sidecar.tls import Secure, Tls
 
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
-# A head with a session token in it is under 4 KiB; 16 KiB is what common servers allow, and as much is read at once.
-HEAD = 16384
-# No client sends more than 15 header lines.
-LINES = 100
 # What a closed connection may still have under way, and for how long it is waited for.
 DREGS, LINGER = 65536, 1.0
 # Long bodies that are read at once; the others wait for their turn.
@@ -78,13 +69,11 @@ State = Enum("State", ["IDLE", "HEAD", "QUEUED", "BODY", "ANSWERING", "WRITING",
 
 
 class _Connection(asyncio.BufferedProtocol):
-    __slots__ = ("_body", "_parser", "_received", "_server", "_spare", "_state", "_task", "deadline", "transport")
+    __slots__ = ("_body", "_received", "_server", "_spare", "_state", "_task", "deadline", "transport")
 
     transport: asyncio.Transport
 
     def __init__(self, server: "Server") -> None:
-        bounded = partial(server.parser, max_line_size=HEAD, max_field_size=HEAD, max_headers=LINES)
-        self._parser = bounded(BaseProtocol(server.loop), server.loop, AT_ONCE, auto_decompress=False)
         self._server, self._state, self._received, self._spare = server, State.IDLE, b"", DREGS
         self._task: asyncio.Task[None] | None = None
         self._body: Body | None = None
@@ -183,22 +172,22 @@ class _Connection(asyncio.BufferedProtocol):
         elif self._state is State.IDLE:
             self._enter(State.HEAD, self._server.limits.head)
 
-    def _respond(self, head: bytes) -> None:
-        if not head:  # an empty line before a request is tolerated
+    def _respond(self, received: bytes) -> None:
+        if not received:  # an empty line before a request is tolerated
             return
         try:
-            request, payload, is_last = _parsed(self._parser, head)
+            head = self._server.heads.read(received)
         except ValueError:
-            return self._refuse(Refusal.OVERSIZED if head.count(b"\n") > LINES else Refusal.MALFORMED)
+            return self._refuse(Refusal.OVERSIZED if received.count(b"\n") > LINES else Refusal.MALFORMED)
         most = self._server.limits.body
-        if payload is EMPTY_PAYLOAD:
-            self._answer(request, is_last=is_last)
-        elif most and request.method == "POST":
-            self._expect(request, Body(request, payload, self._parser, most, is_last=is_last))
+        if head.length == 0:
+            self._answer(head.request, is_last=head.is_last)
+        elif most and head.request.method == "POST":
+            self._expect(Body(head, None if head.length else self._server.heads.chunks(received), most), head.request)
         else:
-            self._answer(request, is_last=True)
+            self._answer(head.request, is_last=True)
 
-    def _expect(self, request: Request, body: Body) -> None:
+    def _expect(self, body: Body, request: Request) -> None:
         """A body comes: when it is its turn, where it is a long one."""
         self._body = body
         self._enter(State.BODY, self._server.limits.arrival)
@@ -275,14 +264,12 @@ class Server:
     `refused` is told the reason of every refusal, `failed` what a handler raised: a bug. It is made in its event loop.
     """
 
-    # aiohttp's, in C where it was built.
-    parser: type[HttpRequestParser] = HttpRequestParser
-
     def __init__(
         self, handler: Handler, limits: Limits, *, refused: Callable[[str], None], failed: Callable[[Exception], None]
     ) -> None:
         self.handler, self.limits, self.refused, self.failed = handler, limits, refused, failed
         self.loop = asyncio.get_running_loop()
+        self.heads = Heads(self.loop)
         # One buffer for all: what arrives is copied out of it before anything else is read.
         self.buffer = memoryview(bytearray(HEAD))
         self.is_closing = False
@@ -367,19 +354,3 @@ class Server:
         if self.connections:
             tick = min(self.limits.head, self.limits.arrival, self.limits.idle, self.limits.answer, LINGER) / 4
             self._sweeping = self.loop.call_later(tick, self._sweep)
-
-
-def _parsed(parser: HttpRequestParser, head: bytes) -> tuple[Request, StreamReader, bool]:
-    """The request of one complete head, its body, and whether it is the connection's last; raises ValueError."""
-    try:
-        [(message, payload)], _, _ = parser.feed_data(head)
-    except HttpProcessingError as error:
-        raise ValueError("malformed") from error
-    if message.version not in ((1, 0), (1, 1)):
-        raise ValueError("version")
-    # HTTP/1.0 has no agreed way to keep a connection.
-    is_last = message.should_close or message.upgrade or message.version < (1, 1)
-    headers = {name.lower(): value for name, value in message.headers.items()}
-    if len(headers) < len(message.headers):
-        headers |= {name: ", ".join(message.headers.getall(name)) for name in headers}
-    return Request(method=message.method, target=message.path, headers=headers), payload, is_last

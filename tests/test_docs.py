@@ -22,7 +22,8 @@ from sidecar.contract import BROKEN, Refusal
 from sidecar.emulator import Account, Emulator, Kubelet, OidcProvider, RoleSpec, World
 from sidecar.endpoint import PATHS
 from sidecar.events import Event
-from sidecar.http import HEAD, Limits
+from sidecar.heads import HEAD
+from sidecar.http import Limits
 from sidecar.kube import metrics as webhook
 from sidecar.kube.annotations import ANNOTATIONS, PREFIX, ask
 from sidecar.model import Kind

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sidecar.contract import Answer, Request, compact
-from sidecar.http import DREGS, HEAD, LINES, Limits
+from sidecar.heads import HEAD, LINES
+from sidecar.http import DREGS, Limits
 from tests.wire import HANG, Response, ask, connected, exchange, get, last, logged, pour, receive, responses, serving
 
 HELLO = Answer.of(200, compact({"code": "Hello", "message": "hello", "Code": "Hello", "Message": "hello"}))

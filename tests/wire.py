@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from aiohttp.http_parser import HttpRequestParser
 
+from sidecar.heads import Heads
 from sidecar.http import Handler, Limits, Server
 from sidecar.tls import Tls
 
@@ -180,7 +181,7 @@ async def serving(
     refused: list[str] = []
     failures: list[Exception] = []
     server = Watched(handler, limits or Limits(connections=64), refused=refused.append, failed=failures.append)
-    server.parser = parser
+    server.heads = Heads(server.loop, parser)
     server.gone = asyncio.Event()
     listening = list(sockets) or [socket.create_server(("127.0.0.1", 0))]
     await server.start(listening, tls)
