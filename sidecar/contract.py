@@ -18,6 +18,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from hmac import compare_digest
 from http import HTTPStatus
 from math import inf
@@ -39,8 +40,8 @@ _HOST = re.compile(rf"(?:{_ADDRESS})(?::\d{{1,5}})?", re.IGNORECASE | re.ASCII)
 # R9b: no SDK sends these. A proxy or a browser does, and neither has any business here.
 _FORWARDED = re.compile("forwarded|via|x-forwarded-.*")
 _BROWSER = re.compile("origin|sec-fetch-.*")
-# R10: what every answer begins with.
-_HEAD = "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n"
+# R10: what every answer begins with: status line and type, length, further lines.
+_FIELDS = b"%sContent-Length: %d\r\nCache-Control: no-store\r\n%s"
 _NO_METADATA_TOKEN = "X-aws-ec2-metadata-token must be a token that PUT /latest/api/token gave, within its time."
 _UNAUTHORIZED = "Authorization must be this target's authorization token: see AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE."
 
@@ -70,8 +71,13 @@ class Answer:
     @classmethod
     def of(cls, status: int, body: bytes, extra: str = "", content_type: str = "application/json") -> Self:
         """The answer with `body`; `extra` are further header lines with their line ends."""
-        head = _HEAD.format(status, HTTPStatus(status).phrase, content_type, len(body))
-        return cls(status=status, fields=(head + extra).encode("ascii"), body=body)
+        fields = _FIELDS % (_begin(status, content_type), len(body), extra.encode("ascii"))
+        return cls(status=status, fields=fields, body=body)
+
+
+@lru_cache(maxsize=64)  # more than there are
+def _begin(status: int, content_type: str) -> bytes:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\n".encode("ascii")
 
 
 def error(status: int, code: str, message: str, extra: str = "") -> Answer:
