@@ -5,7 +5,7 @@ put into its own was often put into every container of the pod. Values are never
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 
 Environ = Mapping[str, str]
@@ -89,11 +89,12 @@ _BESIDE = (
     *("AMAZON_ACCESS_KEY_ID", "AMAZON_SECRET_ACCESS_KEY", "AMAZON_SESSION_TOKEN"),
 )
 
+_OUTRANKING = (*(name for way in WAYS if way.outranks for name in way.names), *_BESIDE)
 
-def outranking(environ: Environ) -> tuple[str, ...]:
-    """The variables of `environ` that a program must not be given beside the keys of a target, empty ones too."""
-    names = (*(name for way in WAYS if way.outranks for name in way.names), *_BESIDE)
-    return tuple(name for name in names if name in environ)
+
+def outranking(names: Container[str]) -> tuple[str, ...]:
+    """Those of the variables `names` that a program must not be given beside the keys of a target, empty ones too."""
+    return tuple(name for name in _OUTRANKING if name in names)
 
 
 def in_sight(environ: Environ) -> tuple[str, ...]:

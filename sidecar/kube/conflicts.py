@@ -51,8 +51,10 @@ def of_pod(pod: Pod) -> Iterator[Problem]:
 def _impostors(pod: Pod) -> Iterator[Problem]:
     """Containers of our name that are not the sidecar."""
     for each in pod.containers:
+        if each.name != NAME:
+            continue
         command = [*items(each.body, "command"), *items(each.body, "args")]
-        if each.name == NAME and not (each.is_native and command[: len(COMMAND)] == COMMAND):
+        if not (each.is_native and command[: len(COMMAND)] == COMMAND):
             wrong = f"it is no native sidecar (an init container with restartPolicy: Always) with the command {COMMAND}"
             yield unfit(each.pointer, NAME, "the pod", wrong, "Rename it, or take it out: injection brings its own.")
 
@@ -68,11 +70,11 @@ def of_ports(pod: Pod, asked: Asked) -> Iterator[Problem]:
                 yield unfit("containerPort", str(number), source(each), "the sidecar listens there", remedy)
 
 
-def of_container(each: Container, wanted: Mapping[str, str]) -> Iterator[Problem]:
+def of_container(each: Container, wanted: Mapping[str, Object]) -> Iterator[Problem]:
     """Variables that outrank the endpoint, empty ones too; `wanted` is what injection sets."""
-    for name in bypass.outranking(dict.fromkeys(each.env, "")):
+    for name in bypass.outranking(each.env):
         said = each.env[name]
-        if name in wanted and said.get("value") == wanted[name]:
+        if name in wanted and said.get("value") == wanted[name]["value"]:
             continue
         effect = (
             f"a program that has it {_WAYS[name]}" if name in _WAYS else "it belongs to another source of credentials"
@@ -111,7 +113,7 @@ def _of_variables(each: Container) -> Iterator[str]:
     for name in REGIONS:
         if name in env and not env[name].get("value") and not env[name].get("valueFrom"):
             yield f"{name} is empty, and SDKs take that for a region"
-    for name in bypass.NO_PROXY if env.keys() & {*PROXY_VARIABLES} else ():
+    for name in () if env.keys().isdisjoint(PROXY_VARIABLES) else bypass.NO_PROXY:
         if env.get(name, {}).get("valueFrom"):
             yield f"{name} is from elsewhere: it must have 127.0.0.1"
 

@@ -160,8 +160,8 @@ class _Plan:
         """Volumes of our names that are something else."""
         theirs = {each["name"]: each for each in items(self._pod.spec, "volumes")}
         for ours in self._volumes:
-            (kind,) = ours.keys() - {"name"}
             if ours["name"] in theirs and not _says(theirs[ours["name"]], ours):
+                (kind,) = ours.keys() - {"name"}
                 wrong = f"it is not the {kind} that injection brings"
                 yield unfit("spec.volumes", ours["name"], "the pod", wrong, "Rename that volume, or take it out.")
 
@@ -189,7 +189,7 @@ class _Plan:
         place = self._place
         where = f"after {self._others[place - 1].name}" if place else "as the first"
         if self._sidecar is None:
-            self._insert("/spec/initContainers", self._pod.spec, place, [self._container])
+            self._insert("/spec", self._pod.spec, "initContainers", place, [self._container])
             self._changes.append(f"init container {NAME} added {where}")
             return
         pointer = f"/spec/initContainers/{place}"
@@ -205,15 +205,15 @@ class _Plan:
     def _add_volumes(self) -> None:
         there = {each["name"] for each in items(self._pod.spec, "volumes")}
         new = [each for each in self._volumes if each["name"] not in there]
-        self._insert("/spec/volumes", self._pod.spec, None, new)
+        self._insert("/spec", self._pod.spec, "volumes", "-", new)
         if new:
             self._changes.append(f"volumes {', '.join(each['name'] for each in new)} added")
 
     def _give(self, each: Container) -> None:
         before, target = len(self._operations), self._targets[each.name]
         pointer, env = self._pointer(each), each.env
-        wanted: list[Object] = [sidecars.variable(name, text) for name, text in self._wanted[each.name].items()]
-        if env.keys() & {*PROXY_VARIABLES}:
+        wanted = [*self._wanted[each.name].values()]
+        if not env.keys().isdisjoint(PROXY_VARIABLES):
             wanted += _unproxied(env)
             self._spare(each, pointer)
         region = self._asked.settings.get("AWS_REGION")
@@ -240,19 +240,19 @@ class _Plan:
 
     def _add_variables(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
         there = {each["name"] for each in items(body, "env")}
-        self._insert(f"{pointer}/env", body, None, [each for each in wanted if each["name"] not in there])
+        self._insert(pointer, body, "env", "-", [each for each in wanted if each["name"] not in there])
 
     def _add_mounts(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
         there = {each["mountPath"].rstrip("/") for each in items(body, "volumeMounts")}
-        self._insert(f"{pointer}/volumeMounts", body, None, [each for each in wanted if each["mountPath"] not in there])
+        self._insert(pointer, body, "volumeMounts", "-", [each for each in wanted if each["mountPath"] not in there])
 
-    def _insert(self, pointer: str, body: Object, place: int | None, new: Sequence[Any]) -> None:
-        """Into the list at `pointer`, at the end where no place is given; with its list where there is none."""
-        if new and not isinstance(body.get(pointer.rpartition("/")[2]), list):
-            self._operations.append({"op": "add", "path": pointer, "value": [*new]})
+    def _insert(self, pointer: str, body: Object, field: str, place: int | str, new: Sequence[Any]) -> None:
+        """Into the list `field` of what is at `pointer`, at its end for "-"; as a list where there is none."""
+        if new and not isinstance(body.get(field), list):
+            self._operations.append({"op": "add", "path": f"{pointer}/{field}", "value": [*new]})
             return
-        where = "-" if place is None else place
-        self._operations.extend({"op": "add", "path": f"{pointer}/{where}", "value": each} for each in new)
+        path = f"{pointer}/{field}/{place}"
+        self._operations += [{"op": "add", "path": path, "value": each} for each in new]
 
 
 def _longer(text: Any) -> Any:

@@ -65,10 +65,7 @@ def read(pod: Any) -> Pod:
     if problems:
         raise ConfigError(problems)
     metadata, spec = pod.get("metadata") or {}, pod["spec"]
-    init, main = (
-        tuple(_container(f"/spec/{field}/{at}", body) for at, body in enumerate(items(spec, field)))
-        for field in ("initContainers", "containers")
-    )
+    init, main = _containers(spec, "initContainers"), _containers(spec, "containers")
     return Pod(metadata=metadata, spec=spec, init=init, main=main)
 
 
@@ -77,10 +74,17 @@ def unfit(setting: str, value: str | None, source: str, wrong: str, remedy: str)
     return Problem(setting=setting, value=value, source=source, wrong=wrong, remedy=remedy)
 
 
-def _container(pointer: str, body: Object) -> Container:
-    env = {each["name"]: each for each in items(body, "env")}
-    is_init = pointer.startswith("/spec/initContainers/")
-    return Container(pointer=pointer, name=body["name"], env=env, body=body, is_init=is_init)
+def _containers(spec: Object, field: str) -> tuple[Container, ...]:
+    return tuple(
+        Container(
+            pointer=f"/spec/{field}/{at}",
+            name=body["name"],
+            env={each["name"]: each for each in items(body, "env")},
+            body=body,
+            is_init=field == "initContainers",
+        )
+        for at, body in enumerate(items(spec, field))
+    )
 
 
 def items(body: Object, field: str) -> Sequence[Any]:

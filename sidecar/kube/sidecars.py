@@ -117,15 +117,16 @@ def volumes(asked: Asked) -> Sequence[Object]:
 
 
 @_made_once
-def given(asked: Asked, target: str, token: str | None) -> Mapping[str, str]:
-    """The variables by which a container asks for that target."""
+def given(asked: Asked, target: str, token: str | None) -> Mapping[str, Object]:
+    """The variables by which a container asks for that target, by their names."""
     path = "" if asked.is_plain else f"/{target}"
-    return {
+    texts = {
         URI: f"http://127.0.0.1:{port(asked)}/v1/credentials{path}",
         TOKEN_FILE: f"{_AUTHORIZATION}/{target}/token",
         **({TOKEN: token} if token and target == asked.targets[0] else {}),
         "AWS_EC2_METADATA_DISABLED": "true",
     }
+    return {name: variable(name, text) for name, text in texts.items()}
 
 
 @_made_once
