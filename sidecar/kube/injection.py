@@ -59,11 +59,14 @@ class Injector:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Injection:
-    """What has to be done to a pod, in order; nothing where it has everything. `changes` say it in words."""
+    """What has to be done to a pod, in order; nothing where it has everything. `changes` say it in words; `is_drawn`:
+    it may have a token that was drawn for this pod alone.
+    """
 
     operations: tuple[Operation, ...] = ()
     warnings: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
+    is_drawn: bool = False
 
 
 def is_wanted(labels: Object) -> bool:
@@ -125,7 +128,10 @@ class _Plan:
             self._give(each)
         warnings = conflicts.warnings(self._pod, self._askers, is_token_variable=self._asked.token_variable)
         return Injection(
-            operations=tuple(self._operations), warnings=tuple(warnings), changes=tuple(dict.fromkeys(self._changes))
+            operations=tuple(self._operations),
+            warnings=tuple(warnings),
+            changes=tuple(dict.fromkeys(self._changes)),
+            is_drawn=self._asked.token_variable and bool(self._operations),
         )
 
     # Who, and what is in the way

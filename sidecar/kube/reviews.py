@@ -6,13 +6,15 @@ API server would report that as a failure of the webhook, and not what is wrong.
 
 import re
 from base64 import b64encode
+from functools import partial
 from typing import Any
 
 import orjson
 
 from sidecar.errors import ConfigError
 from sidecar.kube.annotations import INJECT
-from sidecar.kube.injection import Injection, Injector, inject
+from sidecar.kube.injection import Injector, inject
+from sidecar.kube.rollouts import Rollouts, Said
 
 # How a review was answered; the label of the metric.
 INJECTED, UNCHANGED, DENIED, MALFORMED = OUTCOMES = ("injected", "unchanged", "denied", "malformed")
@@ -30,7 +32,7 @@ class Reviewer:
     """Answers reviews by what `injector` was told; each answer is an outcome and the AdmissionReview."""
 
     def __init__(self, injector: Injector) -> None:
-        self._injector = injector
+        self._rollouts = Rollouts(partial(say, injector))
 
     def answer(self, body: bytes) -> Answer:
         """The answer to the review in `body`: a patch, nothing to do, or a denial that says why."""
@@ -40,10 +42,10 @@ class Reviewer:
         except _Malformed as error:
             return MALFORMED, _denial(error.uid, _BAD_REQUEST, str(error))
         try:
-            injection = inject(pod, self._injector)
+            said = self._rollouts.said(pod)
         except ConfigError as error:
             return DENIED, _denial(uid, _FORBIDDEN, str(error))
-        return (INJECTED if injection.operations else UNCHANGED), _allowed(uid, injection)
+        return said.outcome, _review({"uid": uid, **said.response})
 
     def unclear(self, body: bytes) -> Answer:
         """The answer to a review of a namespace whose label says neither: always a denial."""
@@ -56,6 +58,18 @@ class Reviewer:
         """The answer to a review of `size` bytes, which are too many, that begins with `prefix`."""
         message = f"the review has {size} bytes, and more than a megabyte is not read. Take something out of the pod."
         return MALFORMED, _denial(_seen(prefix), _TOO_LARGE, message)
+
+
+def say(injector: Injector, pod: Any) -> Said:
+    """What is said of a pod that is no reason for a denial; raises ConfigError with the reasons."""
+    injection, response = inject(pod, injector), dict[str, Any](allowed=True)
+    if injection.operations:
+        patch = b64encode(orjson.dumps(injection.operations)).decode("ascii")
+        response |= {"patchType": "JSONPatch", "patch": patch}
+    if injection.warnings:
+        response["warnings"] = [f"credential-sidecar: {sentence}" for sentence in injection.warnings]
+    outcome = INJECTED if injection.operations else UNCHANGED
+    return Said(outcome=outcome, response=response, is_drawn=injection.is_drawn)
 
 
 class _Malformed(Exception):
@@ -96,16 +110,6 @@ def _seen(text: bytes) -> str:
     """The first uid in it: the request's stands before its object."""
     found = _UID.search(text[:4096])
     return found[1].decode() if found else ""
-
-
-def _allowed(uid: str, injection: Injection) -> bytes:
-    response: dict[str, Any] = {"uid": uid, "allowed": True}
-    if injection.operations:
-        patch = b64encode(orjson.dumps(injection.operations)).decode("ascii")
-        response |= {"patchType": "JSONPatch", "patch": patch}
-    if injection.warnings:
-        response["warnings"] = [f"credential-sidecar: {sentence}" for sentence in injection.warnings]
-    return _review(response)
 
 
 def _denial(uid: str, status: tuple[int, str], message: str) -> bytes:

@@ -48,6 +48,8 @@ _I5 = f"{_INVARIANT}5_in_steady_state_at_least_half_the_lifetime_is_left_less_on
 _I6 = f"{_INVARIANT}6_a_denied_chain_makes_thirty_calls_in_the_first_hour_and_twenty_in_each_later_one"
 _I6_ASKED = f"{_INVARIANT}6_a_refresh_that_is_asked_for_costs_one_walk_however_often_it_is_asked"
 _I6_SHARED = f"{_INVARIANT}6_targets_behind_one_denied_first_hop_make_no_more"
+_HEADS = "sidecar/heads.py"
+_ROLLOUTS, _ALIKE = "sidecar/kube/rollouts.py", "tests/kube/test_rollouts.py::test_"
 _CLAUSES = "tests/test_clauses.py::test_"
 _BYTES = f"{_CLAUSES}r10_r11_whatever_is_asked_with_these_are_the_bytes_of_the_answer"
 _SOUND = f"{_CLAUSES}r13_200_is_whole_and_alive_whoever_asks_for_whatever_is_held"
@@ -513,8 +515,8 @@ RULES = (
     Mutant(
         name="R10 it may be stored",
         file=_CONTRACT,
-        old="Content-Length: {}\\r\\nCache-Control: no-store\\r\\n",
-        new="Content-Length: {}\\r\\n",
+        old="Content-Length: %d\\r\\nCache-Control: no-store\\r\\n",
+        new="Content-Length: %d\\r\\n",
         test=_BYTES,
     ),
     Mutant(name="R10 201", file=_CONTRACT, old="Answer.of(200, ", new="Answer.of(201, ", test=_BYTES),
@@ -535,16 +537,16 @@ RULES = (
     ),
     Mutant(
         name="R10 HTTP/1.1 alone",
-        file=_HTTP,
+        file=_HEADS,
         old="not in ((1, 0), (1, 1))",
         new="not in ((1, 1),)",
         test=f"{_CLAUSES}r10_http_1_0_and_whoever_closes_get_the_same_and_a_close",
     ),
     Mutant(
         name="R10 kept against the client's will",
-        file=_HTTP,
-        old="is_last = message.should_close or message.upgrade",
-        new="is_last = message.upgrade",
+        file=_HEADS,
+        old="is_last=message.should_close or message.upgrade",
+        new="is_last=message.upgrade",
         test=f"{_CLAUSES}r10_http_1_0_and_whoever_closes_get_the_same_and_a_close",
     ),
     Mutant(
@@ -953,6 +955,30 @@ RULES = (
 )
 
 _WORKLOAD = "sidecar/workload.py"
+SERVING = (
+    Mutant(
+        name="a server makes the last of a round wait for two",
+        file="sidecar/turns.py",
+        old="self._queue.poll(wait, 1)",
+        new="self._queue.poll(wait)",
+        test="tests/test_turns.py::test_nobody_waits_for_more_than_one_turn_of_each_other",
+    ),
+    Mutant(
+        name="a server takes a body that comes in chunks for none",
+        file=_HEADS,
+        old="None if length is None else int(length)",
+        new="0 if length is None else int(length)",
+        test="tests/test_heads.py::test_a_head_says_how_long_its_body_is",
+    ),
+    Mutant(
+        name="a server remembers every head",
+        file=_HEADS,
+        old="lru_cache(maxsize=REMEMBERED)",
+        new="lru_cache(maxsize=None)",
+        test="tests/test_heads.py::test_no_more_than_so_many_are_remembered",
+    ),
+)
+
 EXEC = (
     Mutant(
         name="exec tells the program what the terminal told it",
@@ -1051,7 +1077,7 @@ INJECT = (
     Mutant(
         name="inject replaces a list that is there",
         file=_INJECTION,
-        old='if new and not isinstance(body.get(pointer.rpartition("/")[2]), list):',
+        old="if new and not isinstance(body.get(field), list):",
         new="if new:",
         test=_TOUCHED,
     ),
@@ -1086,8 +1112,8 @@ INJECT = (
     Mutant(
         name="inject takes an empty key for none",
         file=_CONFLICTS,
-        old='if name in wanted and said.get("value") == wanted[name]:',
-        new='if said.get("value") in (None, "", wanted.get(name)):',
+        old='if name in wanted and said.get("value") == wanted[name]["value"]:',
+        new='if said.get("value") in (None, "", wanted.get(name, {}).get("value")):',
         test=_DENIED,
     ),
     Mutant(
@@ -1141,6 +1167,34 @@ INJECT = (
         old="except ValueError:",
         new="except TypeError:",
         test="tests/kube/test_reviews.py::test_what_is_no_review_is_malformed",
+    ),
+    Mutant(
+        name="inject gives a whole rollout one pod's token",
+        file=_ROLLOUTS,
+        old=" and not found.is_drawn",
+        new="",
+        test=f"{_ALIKE}each_pod_gets_a_token_of_its_own",
+    ),
+    Mutant(
+        name="inject takes pods for alike that ask for something else",
+        file=_ROLLOUTS,
+        old='[bool(metadata), metadata.get("annotations"), label, spec]',
+        new="[bool(metadata), label, spec]",
+        test=f"{_ALIKE}what_is_remembered_is_what_is_found",
+    ),
+    Mutant(
+        name="inject takes a drawn name for nothing wherever it stands",
+        file=_ROLLOUTS,
+        old="text = text.replace(drawn + ends, _DRAWN + ends)",
+        new="text = text.replace(drawn[9:], b'')",
+        test=f"{_ALIKE}a_drawn_name_that_says_something_is_looked_at",
+    ),
+    Mutant(
+        name="inject remembers every pod for good",
+        file=_ROLLOUTS,
+        old="if len(self._known) >= REMEMBERED:",
+        new="if not self._known:",
+        test=f"{_ALIKE}the_last_few_are_remembered_and_none_that_is_large",
     ),
     Mutant(
         name="inject forgets the uid of what it cannot read",
@@ -1420,4 +1474,4 @@ ALERTS = (
     ),
 )
 
-MUTANTS = INVARIANTS + DEFECTS + RULES + EXEC + INJECT + DOCTOR + PAGE + ALERTS
+MUTANTS = INVARIANTS + DEFECTS + RULES + SERVING + EXEC + INJECT + DOCTOR + PAGE + ALERTS
