@@ -9,7 +9,7 @@ import os
 import select
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from math import inf
@@ -38,26 +38,29 @@ def load(
     port: int,
     pid: int,
     *,
-    request: bytes,
+    requests: Iterable[bytes],
     connections: int,
     seconds: float = inf,
     answers: float = inf,
     tls: ssl.SSLContext | None = None,
 ) -> Load:
-    """Sends `request` to the process `pid` on every connection, each as soon as the answer before is whole.
+    """Sends `requests` to the process `pid`, on every connection the next as soon as the answer before is whole.
+
+    They never end, and their answers have one length.
 
     It ends after so many `seconds` or `answers`; with `tls`, whoever has it must be `localhost`.
     """
     with ExitStack() as stack:
         stack.enter_context(_apart(pid))
         socks = [stack.enter_context(_connected(port, tls)) for _ in range(connections)]
-        size = max(_first(sock, request) for sock in socks)
+        endless = iter(requests)
+        size = max(_first(sock, next(endless)) for sock in socks)
         for sock in socks:
             sock.setblocking(False)
         epoll = stack.enter_context(select.epoll())
         began, before, own = perf_counter(), processor_seconds(pid), process_time()
         by_number = {sock.fileno(): sock for sock in socks}
-        latencies = list(_latencies(by_number, epoll, request, size, seconds=seconds, answers=answers))
+        latencies = list(_latencies(by_number, epoll, endless, size, seconds=seconds, answers=answers))
         elapsed, worked, own = perf_counter() - began, processor_seconds(pid) - before, process_time() - own
     count = len(latencies)
     latencies.sort()
@@ -85,14 +88,20 @@ def _apart(pid: int) -> Iterator[None]:
 
 
 def _latencies(
-    socks: dict[int, socket.socket], epoll: select.epoll, request: bytes, size: int, *, seconds: float, answers: float
+    socks: dict[int, socket.socket],
+    epoll: select.epoll,
+    requests: Iterator[bytes],
+    size: int,
+    *,
+    seconds: float,
+    answers: float,
 ) -> Iterator[float]:
     end, count = perf_counter() + seconds, 0
     sent, received = dict.fromkeys(socks, 0.0), dict.fromkeys(socks, 0)
     for number, sock in socks.items():
         epoll.register(number, select.EPOLLIN)
         sent[number] = perf_counter()
-        sock.sendall(request)
+        sock.sendall(next(requests))
     while (now := perf_counter()) < end and count < answers:
         ready = epoll.poll(_PATIENCE)
         if not ready:
@@ -111,7 +120,7 @@ def _latencies(
             yield now - sent[number]
             count += 1
             received[number], sent[number] = 0, now
-            socks[number].sendall(request)
+            socks[number].sendall(next(requests))
 
 
 def _connected(port: int, tls: ssl.SSLContext | None) -> socket.socket:

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from itertools import repeat
 from time import monotonic, sleep
 
 from bench.figures import CannotMeasureError, Figure, Plan, Sample
@@ -35,7 +36,7 @@ def _beside_plain(here: Stage, daemon: Process, body: bytes, plan: Plan) -> Iter
     port = here.moved().port
     with _plain(port, body) as plain:
         for count, name in _CONNECTIONS.items():
-            loaded = partial(load, request=here.request, connections=count, seconds=plan.load)
+            loaded = partial(load, requests=repeat(here.request), connections=count, seconds=plan.load)
             pairs = [(loaded(here.port, daemon.pid), loaded(port, plain.pid)) for _ in range(_PAIRS * plan.runs)]
             samples = [Sample(ours=o.rate, baseline=p.rate, work=p.work / o.work) for o, p in pairs]
             yield Figure(name=f"requests per second, {name}", unit="/s", target=0.85, samples=samples, at_least=True)
@@ -48,7 +49,7 @@ def _beside_hanging(here: Stage, daemon: Process, plan: Plan) -> Iterator[Figure
         for _ in range(plan.runs):
             with _hanging(there, hung):
                 for count in [*_CONNECTIONS] * _PAIRS:
-                    loaded = partial(load, request=here.request, connections=count, seconds=plan.load)
+                    loaded = partial(load, requests=repeat(here.request), connections=count, seconds=plan.load)
                     ours, idle = loaded(there.port, hung.pid), loaded(here.port, daemon.pid)
                     samples[count].append(Sample(ours=ours.p99 * 1e3, baseline=idle.p99 * 1e3))
             sleep(_ASKING - _HANGING)
