@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpRequestParser, RawRequestMessage
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.streams import StreamReader
 
 from sidecar.contract import Request
 
@@ -45,14 +45,14 @@ class Heads:
 
     def _read(self, head: bytes) -> Head:
         """One complete head; raises ValueError where it is malformed."""
-        message, payload = _first(self._new(), head)
+        message, _ = _first(self._new(), head)
         if message.version not in ((1, 0), (1, 1)):
             raise ValueError("version")
         headers = {name.lower(): ", ".join(message.headers.getall(name)) for name in message.headers}
-        length = headers.get("content-length")  # the parser saw to it that it is one number
         return Head(
             request=Request(method=message.method, target=message.path, headers=headers),
-            length=0 if payload is EMPTY_PAYLOAD else None if length is None else int(length),
+            # The parser saw to it that it is one number. Its own payload is none where that is 2**64-1.
+            length=None if message.chunked else int(headers.get("content-length", 0)),
             # HTTP/1.0 has no agreed way to keep a connection.
             is_last=message.should_close or message.upgrade or message.version < (1, 1),
         )

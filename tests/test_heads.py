@@ -31,7 +31,13 @@ async def test_a_head_says_method_target_and_headers(parser: Parser) -> None:
 
 @pytest.mark.parametrize(
     ("lines", "length"),
-    [((), 0), (("Content-Length: 0",), 0), (("Content-Length: 7",), 7), (("Transfer-Encoding: chunked",), None)],
+    [
+        ((), 0),
+        (("Content-Length: 0",), 0),
+        (("Content-Length: 7",), 7),
+        ((f"Content-Length: {2**64 - 1}",), 2**64 - 1),  # of this one aiohttp's parser in C says that there is none
+        (("Transfer-Encoding: chunked",), None),
+    ],
 )
 async def test_a_head_says_how_long_its_body_is(parser: Parser, lines: tuple[str, ...], length: int | None) -> None:
     assert (await heads(parser)).read(raw(*lines)).length == length

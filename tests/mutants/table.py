@@ -966,8 +966,8 @@ SERVING = (
     Mutant(
         name="a server takes a body that comes in chunks for none",
         file=_HEADS,
-        old="None if length is None else int(length)",
-        new="0 if length is None else int(length)",
+        old="None if message.chunked else int",
+        new="0 if message.chunked else int",
         test="tests/test_heads.py::test_a_head_says_how_long_its_body_is",
     ),
     Mutant(
