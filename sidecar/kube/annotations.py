@@ -4,7 +4,6 @@ A pod's own annotation wins over what the injector was told for all pods (`--set
 sidecar is checked by the daemon's own resolution, so that what is injected starts; every problem is said at once.
 """
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,8 @@ from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from sidecar import config
 from sidecar.config import DEFAULT_TARGET
@@ -36,7 +37,7 @@ def _is_port(number: int) -> bool:
 
 
 def _resources(text: str) -> Mapping[str, Any]:
-    found = json.loads(text)
+    found = orjson.loads(text)
     if not isinstance(found, dict) or not found or not set(found) <= {"limits", "requests"}:
         raise ValueError("not of that shape")
     for amounts in found.values():

@@ -146,6 +146,7 @@ WRONG: Final[Mapping[str, list[str]]] = {
         *('{"limits": {"memory": "lots"}}', '{"limits": {"memory": true}}', '{"limits": {"memory": null}}'),
         *('{"limits": {"memory": ["64Mi"]}}', '{"limits": {"memory": "-64Mi"}}', '{"limits": {"memory": NaN}}'),
         *('{"limits": {"memory": "64 Mi"}}', '{"limits": {"memory": "٦٤Mi"}}', '{"requests": {}, "claims": []}'),
+        *('{"limits": {"memory": 18446744073709551616}}', '{"limits": {"\\ud800": "1"}}'),  # no JSON that others read
     ],
     "token-variable": BOOLEANS,
     "readiness": BOOLEANS,
