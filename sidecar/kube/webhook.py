@@ -8,12 +8,13 @@ after the drain what is in flight is finished.
 """
 
 import asyncio
-import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from socket import socket
 from typing import Any
+
+import orjson
 
 from sidecar import __version__, process
 from sidecar.contract import Answer, Refusal, Request, compact, error, path
@@ -204,12 +205,12 @@ class _Denials:
 
 
 def _denied(review: bytes, answer: bytes) -> PodDenied:
-    request: Mapping[str, Any] = json.loads(review)["request"]
+    request: Mapping[str, Any] = orjson.loads(review)["request"]
     pod = request.get("object")
     metadata = pod.get("metadata") if isinstance(pod, dict) else None
     said = metadata if isinstance(metadata, dict) else {}
     name = next((each for each in (request.get("name"), said.get("name"), said.get("generateName")) if each), "")
-    reason = " ".join(json.loads(answer)["response"]["status"]["message"].split())
+    reason = " ".join(orjson.loads(answer)["response"]["status"]["message"].split())
     return PodDenied(namespace=_short(request.get("namespace")), name=_short(name), reason=reason[:_LONGEST])
 
 

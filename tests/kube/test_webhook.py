@@ -389,6 +389,13 @@ async def test_denials_that_are_told_are_bounded_in_number_and_in_length(tmp_pat
     assert not any("\n" in each.reason for each in told)
 
 
+async def test_a_denied_pod_that_nests_as_deep_as_can_be_read_is_told_of(tmp_path: Path) -> None:
+    deep = review(pod(annotations={}, x="deep")).replace(b'"deep"', b"[" * 1000 + b"]" * 1000)
+    async with living(tmp_path) as life:
+        assert response(await life.ask(ending(deep, "/v1/pods")))["status"]["code"] == 403
+    assert len(life.happened(PodDenied)) == 1
+
+
 async def test_what_is_told_at_the_start_is_the_certificate_the_image_and_where_it_listens(tmp_path: Path) -> None:
     async with living(tmp_path) as life:
         told = [type(event) for event in life.events]
