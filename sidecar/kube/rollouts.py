@@ -1,20 +1,22 @@
 """What is said of the pods of a rollout is found for the first two of them: the others are alike.
 
 They differ in their names, which injection does not look at, and in the volume of the service account's token, whose
-name the API server draws. By all else a pod is known, byte for byte.
+name the API server draws. By all else a pod is known: by a digest of it, so that nothing of what pods hold stays here
+but what they are answered.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import orjson
 
 from sidecar.kube.annotations import INJECT
 
-# As many as `annotations.ask` remembers; they are two megabytes together.
+# As many as `annotations.ask` remembers, and how long an answer may be: two megabytes together.
 REMEMBERED, LARGEST = 64, 2**15
 # How the drawn name begins, how long it goes on, and what comes after it in the volume and in a mount of it.
 _DRAWN, _LETTERS = b'{"name":"kube-api-access-', 5
@@ -38,21 +40,25 @@ class Rollouts:
     def __init__(self, say: Callable[[Any], Said]) -> None:
         self._say = say
         self._known: dict[bytes, Said] = {}
-        self._once = deque[int](maxlen=REMEMBERED)
+        self._once = deque[bytes](maxlen=REMEMBERED)
 
     def said(self, pod: Any) -> Said:
         """What is said of `pod`, or was of one that is alike."""
-        known = looked_at(pod)
+        if not (seen := looked_at(pod)):
+            return self._say(pod)
+        known = sha256(seen).digest()
         if found := self._known.get(known):
             return found
         found = self._say(pod)
-        if 0 < len(known) <= LARGEST and not found.is_drawn:
+        if not found.is_drawn:
             self._remember(known, found)
         return found
 
     def _remember(self, known: bytes, found: Said) -> None:
-        if (number := hash(known)) not in self._once:  # most pods that are no rollout's never come again
-            self._once.append(number)
+        if known not in self._once:  # most pods that are no rollout's never come again
+            self._once.append(known)
+            return
+        if len(orjson.dumps(found.response)) > LARGEST:
             return
         if len(self._known) >= REMEMBERED:
             del self._known[next(iter(self._known))]

@@ -1,6 +1,6 @@
 """The admission webhook as a process: reviews over TLS, probes and metrics beside them, in the clear.
 
-    API server ──TLS──▶ /v1/pods, /v1/unclear ──▶ the reviewer: nothing is awaited, and nothing is kept
+    API server ──TLS──▶ /v1/pods, /v1/unclear ──▶ the reviewer: nothing is awaited, and no pod is kept
     kubelet, Prometheus ──▶ /livez /readyz /metrics
 
 On SIGTERM readiness goes red and every answer is its connection's last, so that API servers turn to other replicas;

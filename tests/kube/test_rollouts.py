@@ -116,13 +116,15 @@ def test_a_denial_is_found_each_time() -> None:
             rollouts.said(pod)
 
 
-def test_the_last_few_are_remembered_and_none_that_is_large() -> None:
+def test_the_last_few_are_remembered_and_no_answer_that_is_long() -> None:
     case = BY_NAME["plain"]
     rollouts = rollouts_by(case.injector)
 
-    def numbered(number: int, size: int = 0) -> Object:
+    def numbered(number: int, containers: int = 1) -> Object:
         pod = of_a_rollout(case)
-        pod["metadata"]["annotations"] |= {"number": f"{number}", "large": "x" * size}
+        pod["metadata"]["annotations"]["number"] = f"{number}"
+        [one] = pod["spec"]["containers"]
+        pod["spec"]["containers"] = [{**one, "name": f"app-{at}"} for at in range(containers)]
         return pod
 
     def known(pod: Object) -> Said:
@@ -135,7 +137,15 @@ def test_the_last_few_are_remembered_and_none_that_is_large() -> None:
     assert rollouts.said(numbered(0)) is first
     known(numbered(REMEMBERED))
     assert rollouts.said(numbered(0)) is not first
-    assert known(numbered(1, LARGEST)) is not rollouts.said(numbered(1, LARGEST))
+    assert len(orjson.dumps(known(numbered(1, 99)).response)) > LARGEST
+    assert known(numbered(1, 99)) is not rollouts.said(numbered(1, 99))
+
+
+def test_of_a_pod_nothing_stays_but_its_answer() -> None:
+    rollouts, pod = rollouts_by(injector()), of_a_rollout(BY_NAME["plain"])
+    pod["spec"]["containers"][0]["env"] = [{"name": "PASSWORD", "value": "hunter2"}]
+    assert rollouts.said(pod) == rollouts.said(pod) is rollouts.said(pod)
+    assert "hunter2" not in repr(vars(rollouts))
 
 
 def test_strangers_do_not_drive_out_a_rollout() -> None:

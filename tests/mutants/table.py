@@ -1171,8 +1171,8 @@ INJECT = (
     Mutant(
         name="inject gives a whole rollout one pod's token",
         file=_ROLLOUTS,
-        old=" and not found.is_drawn",
-        new="",
+        old="if not found.is_drawn:",
+        new="if found:",
         test=f"{_ALIKE}each_pod_gets_a_token_of_its_own",
     ),
     Mutant(
@@ -1194,7 +1194,7 @@ INJECT = (
         file=_ROLLOUTS,
         old="if len(self._known) >= REMEMBERED:",
         new="if not self._known:",
-        test=f"{_ALIKE}the_last_few_are_remembered_and_none_that_is_large",
+        test=f"{_ALIKE}the_last_few_are_remembered_and_no_answer_that_is_long",
     ),
     Mutant(
         name="inject forgets the uid of what it cannot read",
