@@ -20,7 +20,7 @@ from sidecar.contract import Request
 HEAD = 16384
 # No client sends more than 15 header lines.
 LINES = 100
-# Of each listener: a pod has few clients, and the largest heads that can be sent are a megabyte together.
+# Of each listener: a pod has few clients, and the largest heads that can be sent come to three megabytes together.
 REMEMBERED = 64
 # The limit of the parser's own stream, which is emptied after every piece and so never reaches it.
 _AT_ONCE = 2**20
