@@ -5,9 +5,9 @@ once, and nobody changes it.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from sidecar.kube.annotations import ANNOTATIONS, Asked
 
@@ -31,7 +31,19 @@ _RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory":
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
 
 Object = Mapping[str, Any]
-_made_once = lru_cache(maxsize=64)  # as many as `annotations.ask` remembers
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _made_once(make: Callable[Concatenate[Asked, _P], _R]) -> Callable[Concatenate[Asked, _P], _R]:
+    """What `make` makes is shared, but for pods that have a token of their own: theirs nobody asks for again."""
+    # As many as `annotations.ask` remembers.
+    shared = cast("Callable[Concatenate[Asked, _P], _R]", lru_cache(maxsize=64)(make))
+
+    def made(asked: Asked, /, *others: _P.args, **named: _P.kwargs) -> _R:
+        return (make if asked.token_variable else shared)(asked, *others, **named)
+
+    return made
 
 
 def port(asked: Asked) -> int:

@@ -266,6 +266,15 @@ def test_chance_is_asked_once_and_only_for_a_variable() -> None:
     assert asked == [DRAWN]
 
 
+@pytest.mark.parametrize(("said", "is_shared"), [({}, True), ({f"{PREFIX}token-variable": "true"}, False)])
+def test_what_is_added_is_shared_but_for_a_pod_with_a_token_of_its_own(said: Object, is_shared: bool) -> None:
+    pod = copy.deepcopy(BY_NAME["plain"].pod)
+    pod["metadata"]["annotations"] |= said
+    one, other = (inject(pod, injector()).operations for _ in range(2))
+    pairs = [(a["value"], b["value"]) for a, b in zip(one, other, strict=True) if a["path"] == "/spec/initContainers"]
+    assert [a[0] is b[0] for a, b in pairs] == [is_shared]
+
+
 def test_what_is_written_over_an_injected_pod_reaches_no_other_injection() -> None:
     case = BY_NAME["resources"]
     before = copy.deepcopy(inject(case.pod, case.injector))
