@@ -10,7 +10,7 @@ import select
 import socket
 import ssl
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from math import inf
 from time import perf_counter, process_time
@@ -84,7 +84,8 @@ def _apart(pid: int) -> Iterator[None]:
         yield
     finally:
         os.sched_setaffinity(0, cores)
-        os.sched_setaffinity(pid, cores)
+        with suppress(ProcessLookupError):
+            os.sched_setaffinity(pid, cores)
 
 
 def _latencies(
