@@ -59,11 +59,11 @@ def measure(here: Stage, plan: Plan) -> Iterator[Figure]:
     _check([*pairs, *others])
     name = f"{_REVIEWS:,} reviews, {_CONNECTIONS} connections"
     yield Figure(name=f"p99 of {name}", unit="ms", target=10, samples=[Sample(ours=o.p99 * 1e3) for o, _ in pairs])
-    for said, of in (("", pairs), (", no two alike", others)):
+    for said, of, target in (("", pairs, 1.5), (", no two alike", others, 2.0)):
         p50 = [Sample(ours=o.p50 * 1e3, baseline=p.p50 * 1e3, work=o.work / p.work) for o, p in of]
-        yield Figure(name=f"p50 of reviews{said}", unit="ms", target=1.5, samples=p50)
+        yield Figure(name=f"p50 of reviews{said}", unit="ms", target=target, samples=p50)
         p99 = [Sample(ours=o.p99 * 1e3, baseline=p.p99 * 1e3) for o, p in of]
-        yield Figure(name=f"p99 of reviews{said}", unit="ms", target=1.5, samples=p99)
+        yield Figure(name=f"p99 of reviews{said}", unit="ms", target=target, samples=p99)
     yield Figure(name="Rss at most, of the webhook", unit="MB", target=64, samples=[Sample(ours=most)])
     growth = after["Rss"] - before["Rss"]
     yield Figure(name=f"growth over {2 * plan.runs * _REVIEWS:,}", unit="MB", target=1, samples=[Sample(ours=growth)])
