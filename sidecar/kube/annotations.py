@@ -161,9 +161,6 @@ def ask(annotations: Mapping[str, Any], defaults: Texts) -> Asked:
     mine = tuple((name, text) for name, text in annotations.items() if name.startswith(PREFIX))
     if problems := [*_not_texts(mine)]:
         raise ConfigError(problems)
-    if sum(len(name) + len(text) for name, text in mine) > _MOST:
-        wrong, remedy = f"its annotations have more than {_MOST} characters together", "Say less, or use profiles."
-        raise ConfigError.of(f"{PREFIX}*", None, "the pod", wrong, remedy)
     return _ask(mine, tuple(defaults.items()))
 
 
@@ -185,6 +182,9 @@ def _merged(annotations: Pairs, defaults: Pairs) -> Mapping[str, tuple[str, str]
 @lru_cache(maxsize=64)  # the pods of a cluster have few chains between them
 def _ask(annotations: Pairs, defaults: Pairs) -> Asked:
     values, given = Values((), {}, {}), _merged(annotations, defaults)
+    if sum(len(PREFIX) + len(name) + len(text) for name, (text, _) in given.items()) > _MOST:
+        wrong, remedy = f"its annotations have more than {_MOST} characters together", "Say less, or use profiles."
+        raise ConfigError.of(f"{PREFIX}*", None, "the pod", wrong, remedy)
     for name, (text, source) in given.items():
         values.origins[name] = _origin(name, text, source)
     for name in [each for each in given if each not in ANNOTATIONS]:

@@ -351,3 +351,11 @@ def test_a_pods_word_outranks_the_injectors_and_a_way_the_other_way() -> None:
     assert ask(roles, BY_PROFILES).is_plain
     assert not ask(profiles, {**ROLES, "duration": "900"}).is_plain
     assert ask({}, {**ROLES, "port": "9931"}).port == 9931
+
+
+def test_what_is_said_for_all_pods_counts_as_well() -> None:
+    half = "x" * 9_000
+    with pytest.raises(ConfigError) as caught:
+        ask({f"{PREFIX}one": half}, {"other": half})
+    (problem,) = caught.value.problems
+    assert "more than 16384 characters together" in problem.wrong
