@@ -26,6 +26,8 @@ PREFIX = "credential-sidecar.io/"
 INJECT = f"{PREFIX}inject"
 # A policy of STS's greatest size, twice, and room for all else.
 _LONGEST, _MOST = 4_096, 16_384
+# Of whatever pods ask for, what the last ones came to: those of a cluster have few chains between them.
+REMEMBERED = 64
 _POD, _INJECTOR = "the pod's annotation", "the injector's --set"
 
 Texts = Mapping[str, str]
@@ -179,7 +181,7 @@ def _merged(annotations: Pairs, defaults: Pairs) -> Mapping[str, tuple[str, str]
     return dict(sorted({**theirs, **mine}.items()))
 
 
-@lru_cache(maxsize=64)  # the pods of a cluster have few chains between them
+@lru_cache(maxsize=REMEMBERED)
 def _ask(annotations: Pairs, defaults: Pairs) -> Asked:
     values, given = Values((), {}, {}), _merged(annotations, defaults)
     if sum(len(PREFIX) + len(name) + len(text) for name, (text, _) in given.items()) > _MOST:

@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
-from sidecar.kube.annotations import INJECT
+from sidecar.kube.annotations import INJECT, REMEMBERED
 
-# As many as `annotations.ask` remembers, and how long an answer may be: two megabytes together.
-REMEMBERED, LARGEST = 64, 2**15
+# How long an answer may be that is remembered: all are two megabytes together.
+LARGEST = 2**15
 # How the drawn name begins, how long it goes on, and what comes after it in the volume and in a mount of it.
 _DRAWN, _LETTERS = b'{"name":"kube-api-access-', 5
 _ENDS = (b'","projected":', b'","readOnly":', b'","mountPath":')

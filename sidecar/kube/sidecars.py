@@ -7,9 +7,9 @@ once, and nobody changes it.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, TypeVar, cast
 
-from sidecar.kube.annotations import ANNOTATIONS, Asked
+from sidecar.kube.annotations import ANNOTATIONS, REMEMBERED, Asked
 
 NAME = "credential-sidecar"
 COMMAND = [NAME, "run"]
@@ -31,19 +31,17 @@ _RESOURCES = {"requests": {"cpu": "10m", "memory": "64Mi"}, "limits": {"memory":
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,28}[a-z0-9])?")
 
 Object = Mapping[str, Any]
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+_Make = TypeVar("_Make", bound=Callable[..., Any])
 
 
-def _made_once(make: Callable[Concatenate[Asked, _P], _R]) -> Callable[Concatenate[Asked, _P], _R]:
+def _made_once(make: _Make) -> _Make:
     """What `make` makes is shared, but for pods that have a token of their own: theirs nobody asks for again."""
-    # As many as `annotations.ask` remembers.
-    shared = cast("Callable[Concatenate[Asked, _P], _R]", lru_cache(maxsize=64)(make))
+    shared = lru_cache(maxsize=REMEMBERED)(make)
 
-    def made(asked: Asked, /, *others: _P.args, **named: _P.kwargs) -> _R:
-        return (make if asked.token_variable else shared)(asked, *others, **named)
+    def made(asked: Asked, *others: str | None) -> Any:
+        return (make if asked.token_variable else shared)(asked, *others)
 
-    return made
+    return cast(_Make, made)
 
 
 def port(asked: Asked) -> int:

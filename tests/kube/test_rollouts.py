@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sidecar.errors import ConfigError
+from sidecar.kube.annotations import REMEMBERED
 from sidecar.kube.injection import Injector, inject
 from sidecar.kube.reviews import say
-from sidecar.kube.rollouts import LARGEST, REMEMBERED, Rollouts, Said, looked_at
+from sidecar.kube.rollouts import LARGEST, Rollouts, Said, looked_at
 from tests.kube.pods import BY_NAME, CASES, INJECTED, PREFIX, Case, Object, injector
 from tests.kube.test_injection import nodes, replaced
 
