@@ -203,8 +203,8 @@ class _Plan:
             self._operations.append({"op": "move", "from": self._sidecar.pointer, "path": pointer})
             self._changes.append(f"init container {NAME} moved {where}")
         before = len(self._operations)
-        self._add_variables(self._sidecar.body, pointer, self._container["env"])
-        self._add_mounts(self._sidecar.body, pointer, self._container["volumeMounts"])
+        self._add_variables(self._sidecar, pointer, self._container["env"])
+        self._add_mounts(self._sidecar, pointer, self._container["volumeMounts"])
         if len(self._operations) > before:
             self._changes.append(f"init container {NAME} completed")
 
@@ -225,8 +225,8 @@ class _Plan:
         region = self._asked.settings.get("AWS_REGION")
         if region and not _is_elsewhere(env, region):
             wanted += [sidecars.variable(name, region) for name in REGIONS]
-        self._add_variables(each.body, pointer, wanted)
-        self._add_mounts(each.body, pointer, [sidecars.mount(self._asked, target)])
+        self._add_variables(each, pointer, wanted)
+        self._add_mounts(each, pointer, [sidecars.mount(self._asked, target)])
         if len(self._operations) > before:
             self._changes.append(f"container {each.name} asks for target {target}")
 
@@ -244,13 +244,12 @@ class _Plan:
             if said["name"] in NO_PROXY and not said.get("valueFrom") and (longer := _longer(text)) != text:
                 self._operations.append({"op": "add", "path": f"{pointer}/env/{at}/value", "value": longer})
 
-    def _add_variables(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
-        there = {each["name"] for each in items(body, "env")}
-        self._insert(pointer, body, "env", "-", [each for each in wanted if each["name"] not in there])
+    def _add_variables(self, to: Container, pointer: str, wanted: Sequence[Object]) -> None:
+        self._insert(pointer, to.body, "env", "-", [each for each in wanted if each["name"] not in to.env])
 
-    def _add_mounts(self, body: Object, pointer: str, wanted: Sequence[Object]) -> None:
-        there = {each["mountPath"].rstrip("/") for each in items(body, "volumeMounts")}
-        self._insert(pointer, body, "volumeMounts", "-", [each for each in wanted if each["mountPath"] not in there])
+    def _add_mounts(self, to: Container, pointer: str, wanted: Sequence[Object]) -> None:
+        there = {each["mountPath"].rstrip("/") for each in items(to.body, "volumeMounts")}
+        self._insert(pointer, to.body, "volumeMounts", "-", [each for each in wanted if each["mountPath"] not in there])
 
     def _insert(self, pointer: str, body: Object, field: str, place: int | str, new: Sequence[Any]) -> None:
         """Into the list `field` of what is at `pointer`, at its end for "-"; as a list where there is none."""
