@@ -46,9 +46,8 @@ def load(
 ) -> Load:
     """Sends `requests` to the process `pid`, on every connection the next as soon as the answer before is whole.
 
-    They never end, and their answers have one length.
-
-    It ends after so many `seconds` or `answers`; with `tls`, whoever has it must be `localhost`.
+    They never end, and their answers have one length. It ends after so many `seconds` or `answers`; with `tls`, whoever
+    has it must be `localhost`.
     """
     with ExitStack() as stack:
         stack.enter_context(_apart(pid))

@@ -89,8 +89,9 @@ def _certificate(folder: Path) -> Path:
 
 def _requests(workloads: int) -> Iterator[bytes]:
     """What an API server sends of so many rollouts at once, without end: each pod has a uid and a volume of its own."""
-    review, chance = json.dumps(json.loads((_ROOT / "review.json").read_text()), separators=(",", ":")), Random(1)  # noqa: S311 -- the same pods in every run
-    uid, name, drawn = json.loads(review)["request"]["uid"], "orders", "kube-api-access-x7k2p"
+    document, chance = json.loads((_ROOT / "review.json").read_text()), Random(1)  # noqa: S311 -- the same in every run
+    review = json.dumps(document, separators=(",", ":"))
+    uid, name, drawn = document["request"]["uid"], "orders", "kube-api-access-x7k2p"
     bodies = [
         review.replace(uid, str(UUID(int=chance.getrandbits(128))))
         .replace(name, f"or{number % workloads:04}")
