@@ -9,12 +9,12 @@ from grafana_foundation_sdk.builders import dashboard
 from tools.dashboards import frame
 from tools.dashboards.panels import (
     GREEN,
+    LEFT,
     ORANGE,
     OUTCOMES,
     PHASES,
     RED,
     STATUSES,
-    YELLOW,
     Panel,
     Row,
     areas,
@@ -34,8 +34,6 @@ _RECORDED: Final = " Recorded for namespaces as a whole: the choice of workload 
 _FAILS: Final = f"credential_sidecar:hop_failures:rate5m{{{_R}}}"
 _TAKES: Final = f"credential_sidecar:hop_duration_seconds_bucket:rate5m{{{_N}}}"
 _ANSWERS: Final = f"credential_sidecar_request_duration_seconds_bucket{{{_PODS}}}"
-# A fresh session has half an hour, the page calls at 20 minutes.
-_LEFT: Final = ((ORANGE, 60.0), (YELLOW, 1200.0), (GREEN, 1740.0))
 
 _NOW = (
     Panel(
@@ -74,7 +72,7 @@ _NOW = (
         description="Life that is left in the credentials that expire first; below 20 minutes somebody is called.",
         queries=((f"min({_ENDS} - time())", ""),),
         base=RED,
-        steps=_LEFT,
+        steps=LEFT,
         size=(4, 4),
     ),
     Panel(
@@ -107,7 +105,7 @@ _NEXT = (
         "refreshing fails.",
         queries=((f"bottomk(20, {_ENDS} - time())", "life left"),),
         base=RED,
-        steps=_LEFT,
+        steps=LEFT,
         empty="No pod has credentials",
         link=frame.OPEN_POD,
     ),

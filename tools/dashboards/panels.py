@@ -28,6 +28,8 @@ SOURCE: Final = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, YELLOW, ORANGE, RED, BLUE = "green", "yellow", "orange", "red", "blue"
 # A colour has one meaning: green is well, red is not.
 PHASES: Final = (("fresh", GREEN), ("stale", YELLOW), ("expired", RED), ("empty", BLUE))
+# Of a session's life: a fresh one has half an hour, the page calls at 20 minutes.
+LEFT: Final = ((ORANGE, 60.0), (YELLOW, 1200.0), (GREEN, 1740.0))
 STATUSES: Final = (("200", GREEN), ("503", ORANGE), ("403", RED))
 OUTCOMES: Final = (
     *(("success", GREEN), ("denied", RED), ("unavailable", ORANGE)),

@@ -9,11 +9,11 @@ from grafana_foundation_sdk.builders import dashboard
 from tools.dashboards import frame
 from tools.dashboards.panels import (
     GREEN,
+    LEFT,
     ORANGE,
     PHASES,
     RED,
     STATUSES,
-    YELLOW,
     Panel,
     Row,
     areas,
@@ -31,7 +31,6 @@ _PHASE: Final = " + ".join(
     f'{number} * max by (target) (credential_sidecar_phase{{{_F},phase="{phase}"}})'
     for number, (phase, _) in enumerate(PHASES)
 )
-_LEFT: Final = ((ORANGE, 60.0), (YELLOW, 1200.0), (GREEN, 1740.0))
 _STATUS = """\
 The status page has this pod's chain hop by hop, and what to do about what fails. From a shell:
 
@@ -63,7 +62,7 @@ _NOW = (
         description="Until the served credentials expire. They are replaced with about half an hour left.",
         queries=((f"min((credential_sidecar_credentials_expiration_timestamp_seconds{{{_F}}} > 0) - time())", ""),),
         base=RED,
-        steps=_LEFT,
+        steps=LEFT,
         empty="It has had none yet",
         size=(4, 5),
     ),
