@@ -124,14 +124,6 @@ def test_the_commands_of_the_runbook_are_about_what_the_chart_makes() -> None:
         assert label.items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
 
 
-def test_prometheus_understands_what_the_runbook_asks(tmp_path: Path) -> None:
-    blocks = re.findall(r"^```promql\n(.+?)^```$", RUNBOOK.read_text(), re.DOTALL | re.MULTILINE)
-    queries = "".join(blocks).splitlines()
-    rules = [{"record": f"runbook:{number}", "expr": each} for number, each in enumerate(queries)]
-    done = promtool("check", "rules", written([{"name": "runbook", "rules": rules}], tmp_path))
-    assert (done.returncode, f"{len(rules)} rules found" in done.stdout) == (0, True), done.stdout + done.stderr
-
-
 def dashboard() -> dict[str, Any]:
     """The one in the ConfigMap."""
     (found,) = (
