@@ -1070,7 +1070,7 @@ INJECT = (
     Mutant(
         name="inject gives a variable twice",
         file=_INJECTION,
-        old='[each for each in wanted if each["name"] not in there])',
+        old='[each for each in wanted if each["name"] not in to.env])',
         new="[*wanted])",
         test=_COMES,
     ),
