@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from time import monotonic, sleep, time
 
 from bench.figures import CannotMeasureError
+from tests.ports import free_port
 
 ROOT = Path(__file__).parent.parent
 BASELINE = "import aiohttp.web, aiobotocore.session"
@@ -77,7 +78,7 @@ class Stage:
 
     def moved(self) -> Stage:
         """The same stage with other ports, so that one daemon never waits for another's."""
-        return replace(self, port=_free_port(), status_port=_free_port())
+        return replace(self, port=free_port(), status_port=free_port())
 
     def until_served(self, daemon: Process) -> bytes:
         """Asks until the first credentials come, and answers their bytes."""
@@ -109,7 +110,7 @@ def stage() -> Iterator[Stage]:
     with TemporaryDirectory(prefix="credential-sidecar-bench-") as home, process("-m", "bench.sts") as sts:
         Path(home, "token").write_text(_token(), "ascii")
         port = int(line(sts))
-        yield Stage(home=Path(home), sts=sts, sts_port=port, port=_free_port(), status_port=_free_port())
+        yield Stage(home=Path(home), sts=sts, sts_port=port, port=free_port(), status_port=free_port())
 
 
 @contextmanager
@@ -187,10 +188,3 @@ def _token() -> str:
     }
     parts = (json.dumps(part).encode() for part in ({"alg": "RS256", "kid": "bench"}, claims))
     return ".".join(urlsafe_b64encode(part).rstrip(b"=").decode() for part in (*parts, b"\0" * 256))
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

@@ -19,7 +19,6 @@ import functools
 import os
 import secrets
 import selectors
-import socket
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from datetime import UTC, datetime
@@ -294,13 +293,6 @@ def usual_settings(home: Path, sts_url: str, token_file: Path) -> dict[str, str]
         "SIDECAR_STATUS_LISTEN": "127.0.0.1:0",
         "SIDECAR_AUTHORIZATION_DIR": str(home / "authorization"),
     }
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody had a moment ago, for what must know it beforehand."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 @contextmanager

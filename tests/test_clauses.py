@@ -31,8 +31,9 @@ from sidecar.refresher import Refresher
 from sidecar.schedule import FLOOR
 from sidecar.sts import Call, Grant
 from tests.builders import HOUR, failure, session
-from tests.harness import EPOCH, Life, free_port, in_virtual_time, usual_settings
+from tests.harness import EPOCH, Life, in_virtual_time, usual_settings
 from tests.leaks import leaks
+from tests.ports import free_port
 from tests.process import sidecar
 from tests.test_end_to_end import cluster
 from tests.test_endpoint import AUTHORIZED, FIRST, SECOND, TOKENS, room, walked

@@ -21,8 +21,9 @@ from sidecar.cli import COMMANDS, main
 from sidecar.emulator import Emulator, Kubelet, guide_world
 from sidecar.settings import SETTINGS
 from tests.builders import ACCOUNT_B, REGION, ROLE_A, ROLE_B
-from tests.harness import free_port, usual_settings
+from tests.harness import usual_settings
 from tests.house import ROOT
+from tests.ports import free_port
 
 PLAIN = {"AWS_ROLE_ARN": ROLE_A, "SIDECAR_TARGET_ROLE_ARN": ROLE_B, "AWS_REGION": REGION}
 HEAVY = {"aiohttp", "aiobotocore", "botocore", "prometheus_client", "jwt"}

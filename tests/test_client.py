@@ -13,7 +13,7 @@ from sidecar.errors import ClientError
 from sidecar.formats import Document, document
 from sidecar.settings import Address
 from tests.builders import session
-from tests.harness import free_port
+from tests.ports import free_port
 from tests.wire import serving
 
 TOKEN = "an-authorization-token"

@@ -18,7 +18,8 @@ import pytest
 
 from sidecar.emulator import Emulator, Fault, Kubelet, World, guide_world
 from tests.builders import ACCOUNT_B, REGION, ROLE_A, ROLE_B, TOKEN_FILE
-from tests.harness import free_port, usual_settings
+from tests.harness import usual_settings
+from tests.ports import free_port
 from tests.process import Sidecar, identity, run, sidecar
 from tests.wire import ask, last
 from tests.worlds import ROLE_C, three_hops, three_targets

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 from sidecar.probe import PAUSE, probe
+from tests.ports import free_port
 
 
 @contextmanager
@@ -32,13 +33,6 @@ def answering(*answers: bytes) -> Iterator[tuple[int, list[bytes]]]:
             yield listener.getsockname()[1], asked
         finally:
             thread.join()
-
-
-def free_port() -> int:
-    """A port that nobody listens on, as far as that can be known."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def no_sleep(seconds: float) -> None:

@@ -28,7 +28,8 @@ from sidecar.errors import ClientError
 from sidecar.formats import document
 from sidecar.workload import Held, environment, is_forwarded
 from tests.builders import ACCOUNT_B, EXPIRATION, HOUR, REGION, session
-from tests.harness import free_port, usual_settings
+from tests.harness import usual_settings
+from tests.ports import free_port
 from tests.process import CLIENT, PATIENCE, ROOT, run, sidecar
 from tests.wire import serving
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from sidecar.emulator import Emulator, Fault, Kubelet, guide_world
 from tests.builders import REGION
 from tests.clients.bucket import Bucket
 from tests.harness import usual_settings
+from tests.ports import free_port
 from tests.process import Sidecar, sidecar
 
 # The shortest life that the emulator issues: a client that caches as long as it can has three of them in four minutes.
@@ -108,29 +108,19 @@ async def stage(home: Path, settings: Mapping[str, str] | None = None, life: flo
         sts.issued_life = life
         kubelet = Kubelet(home / "projected", sts)
         kubelet.project()
-        with _reserved() as credentials, _reserved() as imds:
-            listen = {"SIDECAR_LISTEN": f"127.0.0.1:{credentials}", "SIDECAR_AUTHORIZATION_TOKEN": TOKEN}
-            if settings and "SIDECAR_IMDS_TOKENS" in settings:
-                listen["SIDECAR_IMDS_LISTEN"] = f"127.0.0.1:{imds}"
-            yield Stage(
-                home=home,
-                sts=sts,
-                bucket=bucket,
-                kubelet=kubelet,
-                credentials=credentials,
-                imds=imds,
-                settings={**usual_settings(home, sts.url, kubelet.path), **listen, **(settings or {})},
-            )
-
-
-@contextmanager
-def _reserved() -> Iterator[int]:
-    """A port that nobody else is given meanwhile, and that whoever knows it may listen on."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(("127.0.0.1", 0))
-        port: int = held.getsockname()[1]
-        yield port
+        credentials, imds = free_port(), free_port()
+        listen = {"SIDECAR_LISTEN": f"127.0.0.1:{credentials}", "SIDECAR_AUTHORIZATION_TOKEN": TOKEN}
+        if settings and "SIDECAR_IMDS_TOKENS" in settings:
+            listen["SIDECAR_IMDS_LISTEN"] = f"127.0.0.1:{imds}"
+        yield Stage(
+            home=home,
+            sts=sts,
+            bucket=bucket,
+            kubelet=kubelet,
+            credentials=credentials,
+            imds=imds,
+            settings={**usual_settings(home, sts.url, kubelet.path), **listen, **(settings or {})},
+        )
 
 
 async def passes(seconds: float) -> None:

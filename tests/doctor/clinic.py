@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from html import unescape
-from itertools import count
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +19,7 @@ from sidecar.emulator import Account, Emulator, Kubelet, OidcProvider, World, gu
 from tests.harness import usual_settings
 from tests.iam.test_shell import commands
 from tests.leaks import leaks
+from tests.ports import free_port
 from tests.process import ROOT, Sidecar, environment, sidecar
 from tests.wire import ask, last
 
@@ -145,22 +143,10 @@ async def clinic(
         sts = await stack.enter_async_context(Emulator(universe, proxy=is_proxied))
         kubelet = Kubelet(home / "projected", sts)
         kubelet.project()
-        usual = {**usual_settings(home, sts.url, kubelet.path), "SIDECAR_LISTEN": f"127.0.0.1:{quiet_port()}"}
+        usual = {**usual_settings(home, sts.url, kubelet.path), "SIDECAR_LISTEN": f"127.0.0.1:{free_port()}"}
         if is_proxied:
             usual |= {"HTTPS_PROXY": sts.proxy_url, "AWS_CA_BUNDLE": str(sts.ca_file), "AWS_ENDPOINT_URL_STS": ""}
         yield Clinic(sts=sts, kubelet=kubelet, home=home, settings={**usual, **(settings or {})})
-
-
-# Below those that the kernel gives out by itself (32768 on Linux): what is free stays free between two examinations.
-_PORTS: Final = count(20_000 + os.getpid() % 10_000)
-
-
-def quiet_port() -> int:
-    """A port of 127.0.0.1 that nobody has, nor is given by chance."""
-    for port in _PORTS:
-        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
-            return port
-    raise AssertionError("unreachable: a count has no end")
 
 
 def healthy(report: Report) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from sidecar.emulator import Fault
 from sidecar.remedies import remedy
-from tests.doctor.clinic import MARKS, Clinic, Report, clinic, quiet_port
+from tests.doctor.clinic import MARKS, Clinic, Report, clinic
+from tests.ports import free_port
 from tests.process import run
 
 pytestmark = MARKS
@@ -85,7 +86,7 @@ async def test_22_a_file_of_authorities_that_is_not_there(tmp_path: Path) -> Non
 async def test_22_a_proxy_that_nobody_listens_on_and_one_that_refuses(tmp_path: Path) -> None:
     async with clinic(tmp_path, is_proxied=True) as here:
         proxy = here.settings["HTTPS_PROXY"]
-        here.settings["HTTPS_PROXY"] = f"http://user:a-very-secret-password@127.0.0.1:{quiet_port()}"
+        here.settings["HTTPS_PROXY"] = f"http://user:a-very-secret-password@127.0.0.1:{free_port()}"
         report = await named(here, "sts-proxy")
         assert "a-very-secret-password" not in report.text + report.said()
         here.settings |= {"HTTPS_PROXY": proxy, "AWS_ENDPOINT_URL_STS": "https://sts.example.com"}

@@ -17,7 +17,8 @@ from typing import Any, Final, Self
 import pytest
 
 from tests.grafana.lives import LENGTH, SCRAPE
-from tests.harness import EPOCH, free_port
+from tests.harness import EPOCH
+from tests.ports import free_port
 from tools.alerts import ALERTS, RULES
 
 READY: Final = "Server is ready to receive web requests."
