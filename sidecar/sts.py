@@ -6,16 +6,19 @@ of our errors by the tables below; what is not in them is a bug and is let throu
 """
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Self
 
 from aiobotocore.config import AioConfig
 from aiobotocore.credentials import AioCredentials
+from aiobotocore.parsers import AioResponseParserFactory
 from aiobotocore.session import AioSession
 from aiohttp import ClientError as HttpError
 from botocore.credentials import ReadOnlyCredentials
@@ -43,6 +46,8 @@ _TRANSIENT_WORDS = {
     "InvalidIdentityToken": ["verification key"],
     "SignatureDoesNotMatch": ["expired", "not yet current"],
 }
+# What a part of credentials is: it goes into a header, and into a line of a file.
+_PART = re.compile(r"[\x21-\x7e]+")
 # What botocore and aiohttp raise where STS did not answer in its own words; the first that fits.
 _TROUBLES: tuple[tuple[tuple[type[Exception], ...], type[HopError], str], ...] = (
     ((ParamValidationError,), HopDenied, "ValidationError"),
@@ -93,6 +98,7 @@ class Sts(AsyncExitStack):
         self._session.user_agent_name = "credential-sidecar"
         self._session.user_agent_version = __version__
         self._session.register_component("data_loader", _SlimLoader())
+        self._session.register_component("response_parser_factory", _Parsers())
         self._session.register_component("credential_provider", _TaskCredentials("", "", None))
         self._clients: dict[str, Any] = {}
         self._opening = asyncio.Lock()
@@ -141,7 +147,7 @@ class Sts(AsyncExitStack):
         date = _date(metadata) or self._wall()
         try:
             session = _session(answer)
-        except (KeyError, ValueError, TypeError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             raise HopUnavailable("BadAnswer", date=date) from None
         lifetime = session.credentials.expiration.timestamp() - date
         return Grant(session=session, lifetime=lifetime, date=date, packed=packed, request_id=metadata.get("RequestId"))
@@ -179,6 +185,24 @@ class _SlimLoader(Loader):  # type: ignore[misc]  # botocore has no types
         return {"version": 3, "partitions": [_partition(each) for each in partitions["partitions"]]}, path
 
 
+class _Parsers(AioResponseParserFactory):  # type: ignore[misc]  # botocore has no types
+    """botocore's parsers, which take it for granted that STS has answered, and not a page of a proxy."""
+
+    def create_parser(self, protocol_name: str) -> Any:
+        parser = super().create_parser(protocol_name)
+        parser.parse = partial(_parsed, parser.parse)
+        return parser
+
+
+async def _parsed(parse: Callable[..., Any], *answer: Any) -> Any:
+    try:
+        said = await parse(*answer)
+        hash(said.get("Error", {}).get("Code"))  # botocore looks it up among its exceptions
+    except Exception as error:  # noqa: BLE001 -- whatever it is that it stumbles over, the answer is a bad one
+        raise ResponseParserError(type(error).__name__) from None
+    return said
+
+
 def _partition(rules: Mapping[str, Any]) -> dict[str, Any]:
     suffix, dual = rules["outputs"]["dnsSuffix"], rules["outputs"]["dualStackDnsSuffix"]
     plain, fips = "{service}.{region}.{dnsSuffix}", "{service}-fips.{region}.{dnsSuffix}"
@@ -209,8 +233,8 @@ def _parameters(call: Call) -> dict[str, Any]:
 def _session(answer: Mapping[str, Any]) -> Session:
     given = answer["Credentials"]
     key, secret, token = given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"]
-    if not (key and secret and token):
-        raise ValueError("credentials with an empty part")
+    if not all(map(_PART.fullmatch, (key, secret, token))):
+        raise ValueError("credentials with a part that is none")
     credentials = Credentials(key, Secret(secret), Secret(token), given["Expiration"].astimezone(UTC))
     return Session(credentials, Identity.parse(answer["AssumedRoleUser"]["Arn"]))
 

@@ -18,11 +18,14 @@ from botocore.httpsession import get_cert_path
 from botocore.loaders import Loader
 from botocore.retries.standard import ThrottledRetryableChecker
 
+from sidecar.contract import Answer
 from sidecar.emulator import Emulator, Fault, Kubelet, guide_world
 from sidecar.errors import HopDenied, HopError, HopUnavailable, SourceGone, TokenError, TokenTrouble
+from sidecar.http import Limits
 from sidecar.model import Secret
 from sidecar.sts import THROTTLED, Call, Grant, Sts
-from tests.builders import REGION, ROLE_A, ROLE_B, chain, hop
+from tests.builders import ACCOUNT_A, REGION, ROLE_A, ROLE_B, chain, hop
+from tests.wire import serving
 from tests.worlds import three_targets
 
 FIRST, SECOND = chain(1), chain(2)
@@ -194,11 +197,59 @@ async def test_an_answer_without_a_whole_session_is_a_bad_one(emulator: Emulator
     assert (type(error), error.code) == (HopUnavailable, "BadAnswer")
 
 
+def success(**changes: str) -> str:
+    """STS's answer to hop 1, some of it changed."""
+    said = {
+        "AccessKeyId": "ASIAEXAMPLE",
+        "SecretAccessKey": "s",
+        "SessionToken": "t",
+        "Expiration": "2033-05-18T03:33:20Z",
+    }
+    fields = "".join(f"<{name}>{text}</{name}>" for name, text in {**said, **changes}.items())
+    user = f"<Arn>arn:aws:sts::{ACCOUNT_A}:assumed-role/{FIRST.role.name}/{NAME}</Arn>"
+    result = f"<Credentials>{fields}</Credentials><AssumedRoleUser>{user}</AssumedRoleUser>"
+    action = "AssumeRoleWithWebIdentity"
+    return f"<{action}Response><{action}Result>{result}</{action}Result></{action}Response>"
+
+
+@asynccontextmanager
+async def answered(status: int, body: str) -> AsyncIterator[Sts]:
+    """The room, and in STS's place somebody who answers this to everything."""
+    answer = Answer.of(status, body.encode(), content_type="text/xml")
+    async with serving(lambda _: answer, Limits(connections=1, body=65_536)) as stranger:
+        with environment(AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{stranger.port}"):
+            async with room() as sts:
+                yield sts
+
+
+HANDED = Call(hop=FIRST, region=REGION, session_name=NAME, token=Secret("a.b.c"))
+NOT_STS = {
+    "a page": (200, "<html><body>Sign in</body></html>"),
+    "another's error": (403, "<fault><Error>denied</Error></fault>"),
+    "an error with two codes": (400, "<E><Error><Code>A</Code><Code>B</Code></Error></E>"),
+    "no expiration": (200, success(Expiration="soon")),
+    "an expiration that no calendar has": (200, success(Expiration="9999-12-31T23:59:59-01:00")),
+    "a session token that no header takes": (200, success(SessionToken="t\u00e9")),
+    "an access key id of two lines": (200, success(AccessKeyId="ASIA\nEXAMPLE")),
+}
+
+
+@pytest.mark.parametrize(("status", "body"), NOT_STS.values(), ids=NOT_STS)
+async def test_what_is_no_answer_of_stss_is_a_bad_one_whatever_it_is(status: int, body: str) -> None:
+    async with answered(status, body) as sts:
+        error = await refused(sts, HANDED)
+    assert (type(error), error.code) == (HopUnavailable, "BadAnswer")
+
+
+async def test_an_answer_like_stss_is_a_grant() -> None:
+    async with answered(200, success()) as sts:
+        assert (await sts.assume(HANDED)).session.identity.is_of(FIRST.role)
+
+
 async def test_nobody_there_is_a_connection_error() -> None:
     with environment(AWS_ENDPOINT_URL_STS="http://127.0.0.1:9"):
         async with room() as sts:
-            call = Call(hop=FIRST, region=REGION, session_name=NAME, token=Secret("a.b.c"))
-            error = await refused(sts, call)
+            error = await refused(sts, HANDED)
     assert (type(error), error.code) == (HopUnavailable, "ConnectionError")
 
 
