@@ -89,7 +89,9 @@ _OWNED = Form(
     lambda owner: max(owner) < _NOBODY,
 )
 _NUMBER, _SECONDS = r"(?a)\d{1,6}(\.\d+)?", f"not a number of seconds from 0 to {_LONGEST_DRAIN}"
-_URL = r"(?a)https?://([\w.-]+|\[[\da-fA-F:.]+\])(:\d{1,5})?(/\S*)?"
+# Of a host as botocore takes it, which ends the process at any other: no underscore, as some write it in Compose files.
+_LABEL = r"(?!-)[A-Za-z\d-]{1,63}(?<!-)"
+_URL = rf"(?a)https?://({_LABEL}(\.{_LABEL})*\.?|\[[\da-fA-F:.]+\])(:\d{{1,5}})?(/\S*)?"
 _NAMED = "{!r} cannot name a target: the name goes into URLs, paths and metrics"
 _PROFILE = Form(TARGET_NAME, _NAMED, "Rename the profile to 1 to 64 of [A-Za-z0-9._-].")
 _UNUSABLE = "not a usable authorization token (its value is not shown)"

@@ -134,7 +134,13 @@ def test_the_url_of_an_endpoint(text: str) -> None:
     assert parser("AWS_ENDPOINT_URL_STS")(text) == text
 
 
-@pytest.mark.parametrize("text", ["sts.test", "ftp://sts.test", "http://sts.test:65536", "http://a:0", "http://[::"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("sts.test", "ftp://sts.test", "http://sts.test:65536", "http://a:0", "http://[::"),
+        *("http://my_sts:4566", "http://a..b", "http://-a", "http://a-.test", f"http://{'a' * 64}"),
+    ],
+)
 def test_what_is_none_and_nobody_could_connect_to(text: str) -> None:
     with pytest.raises(Illegal, match="not the URL of an endpoint"):
         parser("AWS_ENDPOINT_URL_STS")(text)
