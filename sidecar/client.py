@@ -16,7 +16,7 @@ _SECONDS = 2.0
 # The endpoint's answers stay under 10,000 bytes.
 _LONGEST = 65_536
 # What is raised where nobody answers, or nobody who speaks as the endpoint does.
-UNANSWERED = (OSError, HTTPException, ValueError, TypeError)
+UNANSWERED = (OSError, HTTPException, ValueError, TypeError, RecursionError)
 _FIELDS = {"AccessKeyId", "SecretAccessKey", "Token", "Expiration", "AccountId"}
 
 

@@ -85,7 +85,9 @@ async def test_a_refusal_is_told_with_code_message_and_setting(tmp_path: Path) -
         await asked(tmp_path, error(503, "AccessDenied", "look at the trust policy"))
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"", b"\xff", b'"x"'])
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b"", b"\xff", b'"x"', b"[" * 60_000], ids=lambda body: ascii(body)[:9]
+)
 async def test_another_server_is_taken_for_none_of_ours(tmp_path: Path, body: bytes) -> None:
     project(tmp_path)
     with pytest.raises(ClientError, match=r"no credential-sidecar answers on 127.0.0.1:\d+ .*SIDECAR_LISTEN"):
