@@ -53,7 +53,8 @@ def process(pid: int, proc: str = "/proc") -> Workload:
     home = Path(proc, str(pid))
     try:
         environ = (home / "environ").read_bytes()
-        fields = dict(line.split(":\t", 1) for line in (home / "status").read_text().splitlines() if ":\t" in line)
+        status = (home / "status").read_text("utf-8", "replace")  # a program calls itself what it likes
+        fields = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
     except OSError as error:
         wrong = f"its environment cannot be read: {(error.strerror or '').lower()}"
         remedy = "Look from its own container, or as its user with shareProcessNamespace; or give --environ."
@@ -99,7 +100,7 @@ def _stat(path: str) -> Seen:
 def _issued(token: Token) -> float | None:
     payload = token.value.reveal().split(".")[1]
     said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("iat")
-    return float(said) if isinstance(said, int | float) else None
+    return float(said) if isinstance(said, int | float) and 0 <= said < token.claims.expiration else None
 
 
 def _pinned(path: str, mounts: str) -> str | None:

@@ -30,32 +30,32 @@ def reach(region: str, url: str, authorities: str, environ: Mapping[str, str]) -
     """How far one gets to STS at `url`, trusting the authorities of that file, by the proxy of `environ`."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    proxy = _proxy(parts.scheme, parts.netloc, environ)
-    shown = f"{proxy[0]}:{proxy[1]}" if proxy else None
-    whole = Reach(region=region, url=url, proxy=shown, step=Step.ARRIVED, authorities=authorities)
+    whole = Reach(region=region, url=url, proxy=None, step=Step.ARRIVED, authorities=authorities)
     try:
+        if proxy := _proxy(parts.scheme, parts.netloc, environ):
+            whole = replace(whole, proxy=f"{proxy[0]}:{proxy[1]}")
         _go(host, port, proxy, authorities if parts.scheme == "https" else None)
     except _Ended as end:
-        is_asked = end.step is Step.NAME and proxy is None
-        elsewhere = any(_is_known(name) for name in _ELSEWHERE if name != host) if is_asked else None
+        elsewhere = any(_is_known(name) for name in _ELSEWHERE if name != host) if end.step is Step.NAME else None
         where = replace(whole, step=end.step, peer=end.peer, wrong=end.wrong)
         return replace(where, is_silent=end.is_silent, elsewhere=elsewhere)
     return whole
 
 
-def _proxy(scheme: str, place: str, environ: Mapping[str, str]) -> tuple[str, int, str] | None:
-    """Host, port and scheme of the proxy that botocore takes: lower case first, as Python's own urllib has it."""
+def _proxy(scheme: str, place: str, environ: Mapping[str, str]) -> tuple[str, int] | None:
+    """Host and port of the proxy that botocore takes: lower case first, as Python's own urllib has it."""
     said = {name: environ.get(f"{name}_proxy") or environ.get(f"{name.upper()}_PROXY") for name in (scheme, "no")}
     if not said[scheme] or proxy_bypass_environment(place, {"no": said["no"] or ""}):
         return None
     text = f"{said[scheme]}"
-    parts = urlsplit(text if "://" in text else f"http://{text}")
-    with suppress(ValueError):  # no port, or no number
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80), parts.scheme
-    return parts.hostname or "", 80, parts.scheme
+    try:
+        parts = urlsplit(text if "://" in text else f"http://{text}")
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:  # a port that is no number, a bracket that is not closed
+        raise _Ended(Step.PROXY, f"of {scheme.upper()}_PROXY", "its URL cannot be understood") from None
 
 
-def _go(host: str, port: int, proxy: tuple[str, int, str] | None, authorities: str | None) -> None:
+def _go(host: str, port: int, proxy: tuple[str, int] | None, authorities: str | None) -> None:
     if proxy is None:
         peer = f"{host}:{port}"
         sock = _connected(host, port, Step.NAME, Step.ROUTE)

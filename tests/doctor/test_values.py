@@ -20,7 +20,7 @@ from sidecar.model import Failure, Kind, Outside, Secret
 from sidecar.remedies import anchor, known, remedy
 from sidecar.settings import Address
 from sidecar.token_file import Reading
-from tests.builders import EXPIRATION, REGION, targets
+from tests.builders import EXPIRATION, REGION, targets, write_token
 from tests.builders import token as projected
 from tests.wire import serving
 
@@ -145,6 +145,20 @@ def test_an_environment_is_read_as_env_prints_it_and_as_proc_has_it(tmp_path: Pa
         disk.process(1, str(tmp_path))
 
 
+def test_a_process_is_looked_at_whatever_it_calls_itself(tmp_path: Path) -> None:
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "environ").write_bytes(b"A=1\0")
+    (tmp_path / "7" / "status").write_bytes(b"Name:\tcaf\xc3\nUid:\t1\t2\t1\t1\nGid:\t3\t4\t3\t3\nGroups:\t5 6\n")
+    found = disk.process(7, str(tmp_path))
+    assert (found.environ, found.uid, found.groups) == ({"A": "1"}, 2, frozenset({4, 5, 6}))
+
+
+@pytest.mark.parametrize(("said", "issued"), [(10**9, 1e9), (10**400, None), (float("nan"), None), ("soon", None)])
+def test_an_instant_of_issue_that_cannot_be_says_nothing(said: object, issued: float | None, tmp_path: Path) -> None:
+    write_token(tmp_path / "token", iat=said)
+    assert disk.token_file(str(tmp_path / "token")).issued == issued
+
+
 @pytest.mark.parametrize(
     ("environ", "proxy"),
     [
@@ -160,6 +174,14 @@ def test_the_proxy_is_the_one_that_botocore_takes_and_its_password_is_not_kept(
 ) -> None:
     found = network.reach("r", "https://127.0.0.1:1", "/nowhere", environ)  # a port that nobody listens on
     assert (found.proxy, found.step) == (proxy, Step.PROXY if proxy else Step.ROUTE)
+    assert "password" not in repr(found)
+
+
+@pytest.mark.parametrize("said", ["http://user:password@[::1", "127.0.0.2:port"])
+def test_a_proxy_whose_url_is_none_is_what_is_in_the_way(said: str) -> None:
+    found = network.reach(REGION, "https://127.0.0.1:1", "/nowhere", {"HTTPS_PROXY": said})
+    assert (found.step, found.elsewhere) == (Step.PROXY, None)
+    assert "the proxy of HTTPS_PROXY does not lead to https://127.0.0.1:1: its URL" in reach.finding(found).seen
     assert "password" not in repr(found)
 
 
@@ -256,8 +278,9 @@ def test_the_statements_that_are_printed_are_those_that_settle_it(
         (Answer.of(200, compact({"status": "ok"})), Listener.FOREIGN),
         (Answer.of(404, compact({"message": "Not Found"})), Listener.FOREIGN),
         (Answer.of(200, b"It works!"), Listener.FOREIGN),
+        (Answer.of(200, b"[" * 60_000), Listener.FOREIGN),
     ],
-    ids=["who refuses", "who serves", "another's JSON", "another's error", "no JSON"],
+    ids=["who refuses", "who serves", "another's JSON", "another's error", "no JSON", "JSON without an end"],
 )
 async def test_who_answers_is_told_by_the_form_of_the_answer(answer: Answer, listener: Listener) -> None:
     def handle(_: Request) -> Answer:

@@ -1274,8 +1274,8 @@ DOCTOR = (
     Mutant(
         name="doctor prints the password of a proxy",
         file="sidecar/doctor/network.py",
-        old='shown = f"{proxy[0]}:{proxy[1]}" if proxy else None',
-        new='shown = environ.get("HTTPS_PROXY") if proxy else None',
+        old='proxy=f"{proxy[0]}:{proxy[1]}"',
+        new='proxy=environ.get("HTTPS_PROXY")',
         test=f"{_VALUES}the_proxy_is_the_one_that_botocore_takes_and_its_password_is_not_kept",
     ),
     Mutant(
