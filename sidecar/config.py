@@ -148,8 +148,7 @@ def read(flags: Texts, environ: Texts, *names: str) -> tuple[Any, ...]:
 
 
 def _no_target(name: str | None, remedy: str) -> ConfigError:
-    source, wrong = "flag --target", "no such target"
-    return ConfigError.of("--target", name, source, wrong, remedy)
+    return ConfigError.of("--target", name, "flag --target", "no such target", remedy)
 
 
 def _by_profiles(values: Values, environ: Texts) -> Chains:

@@ -198,9 +198,7 @@ class Daemon:
         """The sockets of `face`, which `stack` closes where another's cannot be had."""
         source = self._config.origins[face.setting].source
         sockets = face.bind(face.listen.host, face.listen.port, setting=face.setting, source=source)
-        for sock in sockets:
-            stack.callback(sock.close)
-        return sockets
+        return [stack.enter_context(sock) for sock in sockets]
 
     def _server(self, face: _Face) -> Server:
         limits = Limits(connections=face.connections)

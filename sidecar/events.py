@@ -16,6 +16,8 @@ from sidecar.remedies import page, section
 Facts = Mapping[str, object]
 # Facts for the log alone: they join us to CloudTrail, or are the token's own words. No sentence can name them.
 DISCREET = frozenset({"access_key_id", "arn", "audience", "issuer", "request_id", "subject"})
+# What others make happen as often as they like is told of so many times in a while, each another one.
+MOST_TOLD = 100
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -193,6 +195,21 @@ class Stopping(Event, says="stopping; serving on for {drain:g} s"):
 
 
 Observe = Callable[[Event], None]
+
+
+class Throttle:
+    """Hands each event on to `observe` once in `pause` seconds of `clock`, and at most MOST_TOLD in that time."""
+
+    def __init__(self, observe: Observe, clock: Callable[[], float], pause: float) -> None:
+        self._observe, self._clock, self._pause = observe, clock, pause
+        self._told: dict[Event, float] = {}
+
+    def __call__(self, event: Event) -> None:
+        now = self._clock()
+        self._told = {each: when for each, when in self._told.items() if now < when + self._pause}
+        if event not in self._told and len(self._told) < MOST_TOLD:
+            self._told[event] = now
+            self._observe(event)
 
 
 def level(event: Event) -> str:

@@ -7,10 +7,9 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
-from math import inf
 from typing import Any
 
-from sidecar.events import Event, HandlerFailed, Observe
+from sidecar.events import HandlerFailed, Observe, Throttle
 from sidecar.log import whereabouts
 
 # Two listeners for credentials, the status, what each closes at leisure, and a few dozen for STS, the log and Python.
@@ -39,8 +38,7 @@ class Bugs:
     """Reports what no code of ours expected, by type and place, to `observe`; `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float], observe: Observe) -> None:
-        self._clock, self._observe = clock, observe
-        self._told: dict[Event, float] = {}  # the failure that was told last, and when
+        self._tell = Throttle(observe, clock, TOLD)
 
     def caught(self, _: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
         """What the event loop caught."""
@@ -48,11 +46,8 @@ class Bugs:
 
     def failed(self, face: str, error: BaseException) -> None:
         """What the handler of `face` raised."""
-        where, now = whereabouts(error).partition(" at ")[2], self._clock()
-        failed = HandlerFailed(face=face, error=type(error).__name__, where=where)
-        if now >= self._told.get(failed, -inf) + TOLD:
-            self._told = {failed: now}
-            self._observe(failed)
+        where = whereabouts(error).partition(" at ")[2]
+        self._tell(HandlerFailed(face=face, error=type(error).__name__, where=where))
 
 
 def begin(bugs: Bugs) -> asyncio.Event:

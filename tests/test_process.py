@@ -48,6 +48,13 @@ def test_the_same_bug_is_told_once_in_a_while_and_another_at_once() -> None:
     ]
 
 
+def test_two_bugs_in_turn_are_told_no_more_often_than_one() -> None:
+    room, error = Room(), raised(ValueError("a secret"))
+    for number in range(1_000):
+        room.bugs.failed(("status", "credentials")[number % 2], error)
+    assert [event.face for event in room.events if isinstance(event, HandlerFailed)] == ["status", "credentials"]
+
+
 async def test_what_the_loop_catches_is_told_also_where_it_raised_nothing() -> None:
     room = Room()
     begin(room.bugs)

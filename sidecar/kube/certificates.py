@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sidecar.errors import ConfigError
-from sidecar.events import Event, Observe
+from sidecar.events import Event, Observe, Throttle
 from sidecar.formats import utc_of
 
 # Seconds between two looks. kubelet takes up to a minute more until it projects a Secret that was replaced.
@@ -100,10 +100,10 @@ class Certificates:
     def __init__(
         self, folder: str, source: str, *, clock: Callable[[], float], wall: Callable[[], float], observe: Observe
     ) -> None:
-        self._folder, self._clock, self._wall, self._observe = folder, clock, wall, observe
+        self._folder, self._wall, self._observe = folder, wall, observe
         self._doubted = self._refused = _Pair()
         self._expired = 0.0  # the expiration that was told of
-        self._told: dict[str, float] = {}  # when which alert was
+        self._distrusted = Throttle(observe, clock, TOLD)
         try:
             self._use(_loaded(_read(folder)))
         except _Unusable as error:
@@ -125,10 +125,8 @@ class Certificates:
 
     def failed(self, reason: str) -> None:
         """Tells of a client that does not trust the certificate; what else ends a handshake is the client's affair."""
-        alert, now = _DISTRUST.get(reason), self._clock()
-        if alert and now >= self._told.get(alert, now - TOLD) + TOLD:
-            self._told[alert] = now
-            self._observe(CertificateDistrusted(alert=alert))
+        if alert := _DISTRUST.get(reason):
+            self._distrusted(CertificateDistrusted(alert=alert))
 
     async def run(self) -> None:
         """Looks until it is cancelled."""
