@@ -124,7 +124,7 @@ def test_the_readme_lists_every_command() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_looked_for_in_a_log_is_the_name_of_an_event_as_a_line_has_it(name: str) -> None:
-    assert injector.PodDenied in Event.__subclasses__()  # whoever is imported is known
+    assert injector.WebhookStarted in Event.__subclasses__()  # whoever is imported is known
     names = {json.dumps(each.__name__) for each in Event.__subclasses__()}
     assert words(r"\blogs .*\| grep '([^']+)'", name) <= names
 

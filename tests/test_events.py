@@ -18,7 +18,8 @@ from sidecar import events as e
 from sidecar import log
 from sidecar.emulator import Fault
 from sidecar.kube.certificates import CertificateDistrusted, CertificateExpired, CertificateFailed, CertificateLoaded
-from sidecar.kube.webhook import ClusterDoubted, PodDenied, WebhookStarted
+from sidecar.kube.reviews import PodDenied
+from sidecar.kube.webhook import ClusterDoubted, WebhookStarted
 from sidecar.model import Claims, Kind, Phase
 from tests.builders import failure, target
 from tests.harness import Life, in_virtual_time

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from sidecar import events
 from sidecar.events import Attempt, Event
-from sidecar.kube import certificates, webhook
+from sidecar.kube import certificates, reviews, webhook
 from sidecar.model import Claims, Failure, Hop
 
 ROOT: Final = Path(__file__).parent.parent
@@ -35,7 +35,7 @@ def _is_event_of(each: object, module: types.ModuleType) -> bool:
 # By who tells them, in the order of their modules.
 PARTS: Final[Mapping[str, tuple[type[Event], ...]]] = {
     part: tuple(each for module in modules for each in vars(module).values() if _is_event_of(each, module))
-    for part, modules in {"The daemon": (events,), "The webhook": (webhook, certificates)}.items()
+    for part, modules in {"The daemon": (events,), "The webhook": (webhook, reviews, certificates)}.items()
 }
 EVENTS: Final = tuple(each for part in PARTS.values() for each in part)
 # Where what happened decides on the level: every level, and when.

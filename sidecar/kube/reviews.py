@@ -6,12 +6,14 @@ API server would report that as a failure of the webhook, and not what is wrong.
 
 import re
 from base64 import b64encode
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import orjson
 
 from sidecar.errors import ConfigError
+from sidecar.events import Event
 from sidecar.kube.annotations import INJECT
 from sidecar.kube.injection import Injector, inject
 from sidecar.kube.rollouts import Rollouts, Said
@@ -24,12 +26,29 @@ _POD = {"group": "", "version": "v1", "kind": "Pod"}
 _UID = re.compile(rb'"uid"\s*:\s*"([0-9A-Za-z-]{1,64})"')
 _BAD_REQUEST, _FORBIDDEN, _TOO_LARGE = (400, "BadRequest"), (403, "Forbidden"), (413, "RequestEntityTooLarge")
 _UNCLEAR = f'the namespace\'s label {INJECT} is neither true nor false. Correct it, or label the pod {INJECT}: "false".'
+# Of what a denial says, in characters: more than one problem, and not what somebody fills a log with.
+_LONGEST = 1000
 
-Answer = tuple[str, bytes]
+
+class PodDenied(Event, says="pod {name} in {namespace} denied: {reason}"):
+    """A pod was denied; `name` is how it begins where the API server completes it."""
+
+    namespace: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How a review was answered, by which AdmissionReview, and what is to be told of a denial."""
+
+    outcome: str
+    body: bytes
+    denied: PodDenied | None = None
 
 
 class Reviewer:
-    """Answers reviews by what `injector` was told; each answer is an outcome and the AdmissionReview."""
+    """Answers reviews by what `injector` was told."""
 
     def __init__(self, injector: Injector) -> None:
         self._rollouts = Rollouts(partial(say, injector))
@@ -38,26 +57,26 @@ class Reviewer:
         """The answer to the review in `body`: a patch, nothing to do, or a denial that says why."""
         try:
             request = _request(body)
-            pod, uid = _pod(request), request["uid"]
+            pod = _pod(request)
         except _Malformed as error:
-            return MALFORMED, _denial(error.uid, _BAD_REQUEST, str(error))
+            return _malformed(error.uid, str(error))
         try:
             said = self._rollouts.said(pod)
         except ConfigError as error:
-            return DENIED, _denial(uid, _FORBIDDEN, str(error))
-        return said.outcome, _review({"uid": uid, **said.response})
+            return _denied(request, str(error))
+        return Answer(outcome=said.outcome, body=_review({"uid": request["uid"], **said.response}))
 
     def unclear(self, body: bytes) -> Answer:
         """The answer to a review of a namespace whose label says neither: always a denial."""
         try:
-            return DENIED, _denial(_request(body)["uid"], _FORBIDDEN, _UNCLEAR)
+            return _denied(_request(body), _UNCLEAR)
         except _Malformed as error:
-            return MALFORMED, _denial(error.uid, _BAD_REQUEST, str(error))
+            return _malformed(error.uid, str(error))
 
     def oversized(self, prefix: bytes, size: int) -> Answer:
         """The answer to a review of `size` bytes, which are too many, that begins with `prefix`."""
         message = f"the review has {size} bytes, and more than a megabyte is not read. Take something out of the pod."
-        return MALFORMED, _denial(_seen(prefix), _TOO_LARGE, message)
+        return _malformed(_seen(prefix), message, _TOO_LARGE)
 
 
 def say(injector: Injector, pod: Any) -> Said:
@@ -110,6 +129,25 @@ def _seen(text: bytes) -> str:
     """The first uid in it: the request's stands before its object."""
     found = _UID.search(text[:4096])
     return found[1].decode() if found else ""
+
+
+def _malformed(uid: str, message: str, status: tuple[int, str] = _BAD_REQUEST) -> Answer:
+    return Answer(outcome=MALFORMED, body=_denial(uid, status, message))
+
+
+def _denied(request: dict[str, Any], message: str) -> Answer:
+    pod = request.get("object")
+    metadata = pod.get("metadata") if isinstance(pod, dict) else None
+    said = metadata if isinstance(metadata, dict) else {}
+    name = next((each for each in (request.get("name"), said.get("name"), said.get("generateName")) if each), "")
+    reason = " ".join(message.split())[:_LONGEST]
+    told = PodDenied(namespace=_short(request.get("namespace")), name=_short(name), reason=reason)
+    return Answer(outcome=DENIED, body=_denial(request["uid"], _FORBIDDEN, message), denied=told)
+
+
+def _short(name: Any) -> str:
+    """A name as Kubernetes has them, whatever was sent."""
+    return name[:253] if isinstance(name, str) else ""
 
 
 def _denial(uid: str, status: tuple[int, str], message: str) -> bytes:

@@ -8,21 +8,17 @@ after the drain what is in flight is finished.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from socket import socket
-from typing import Any
-
-import orjson
 
 from sidecar import __version__, process
 from sidecar.contract import Answer, Refusal, Request, compact, error, path
-from sidecar.events import Event, Listening, Observe, Stopping
+from sidecar.events import Event, Listening, Observe, Stopping, Throttle
 from sidecar.http import Limits, Server
 from sidecar.kube.certificates import Certificates
 from sidecar.kube.metrics import Metrics
-from sidecar.kube.reviews import DENIED, Reviewer
+from sidecar.kube.reviews import Reviewer
 from sidecar.model import Outside
 from sidecar.settings import Address
 from sidecar.sockets import bind_any, shown
@@ -32,10 +28,8 @@ CONNECTIONS, IDLE = 128, 120.0
 # A pod has 5 to 50 KiB; API servers take 3 MiB of anything, and a pod of so much is somebody's mistake.
 LARGEST = 2**20
 STATUS_CONNECTIONS = 64
-# A controller tries a denied pod again and again: seconds until the same is told again, and how many are in that time.
-TOLD, MOST_TOLD = 60.0, 100
-# Of what a denial says, in characters: more than one problem, and not what somebody fills a log with.
-_LONGEST = 1000
+# A controller tries a denied pod again and again: seconds until the same is told again.
+TOLD = 60.0
 
 _ONLY_POST = error(405, "MethodNotAllowed", "Only POST is answered here.", "Allow: POST\r\n")
 _ALIVE, _READY = (Answer.of(200, compact({"status": word})) for word in ("alive", "ready"))
@@ -54,14 +48,6 @@ class ClusterDoubted(Event, level="warning", says="{doubt}; injected pods need K
     """It is not known whether the cluster has native sidecars."""
 
     doubt: str
-
-
-class PodDenied(Event, says="pod {name} in {namespace} denied: {reason}"):
-    """A pod was denied; `name` is how it begins where the API server completes it."""
-
-    namespace: str
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +82,7 @@ class Webhook:
         self._answers = {"/v1/pods": reviewer.answer, "/v1/unclear": reviewer.unclear}
         self._is_stopping = False
         self._metrics = Metrics(lambda: self._certificates.expiration)
-        self._denials = _Denials(outside.clock, self._observe)
+        self._denied = Throttle(self._observe, outside.clock, TOLD)
         self.bugs = process.Bugs(outside.clock, self._observe)
         self._certificates = Certificates(
             options.tls_dir, "command line", clock=outside.clock, wall=outside.wall, observe=self._observe
@@ -105,7 +91,8 @@ class Webhook:
     async def serve(self, stop: asyncio.Event) -> None:
         """Opens the listeners, answers until `stop`, drains, and closes them, reviews first."""
         with ExitStack() as stack:
-            bound = [self._bound(place, stack) for place in (self._options.reviews, self._options.status)]
+            places = (self._options.reviews, self._options.status)
+            bound = [[stack.enter_context(sock) for sock in place.bind()] for place in places]
             stack.pop_all()
         self._observe(WebhookStarted(version=__version__, image=self._options.image))
         limits = Limits(connections=CONNECTIONS, body=LARGEST, idle=IDLE)
@@ -148,14 +135,12 @@ class Webhook:
         if request.method != "POST":
             return _ONLY_POST
         began = self._clock()
-        if request.size > len(request.body):
-            outcome, body = self._reviewer.oversized(request.body, request.size)
-        else:
-            outcome, body = answer(request.body)
-        self._metrics.answered(outcome, self._clock() - began)
-        if outcome == DENIED:
-            self._denials.tell(request.body, body)
-        return Answer.of(200, body)
+        is_whole = request.size == len(request.body)
+        said = answer(request.body) if is_whole else self._reviewer.oversized(request.body, request.size)
+        self._metrics.answered(said.outcome, self._clock() - began)
+        if said.denied:
+            self._denied(said.denied)
+        return Answer.of(200, said.body)
 
     def probe(self, request: Request) -> Answer:
         """The answer to kubelet or Prometheus."""
@@ -178,45 +163,6 @@ class Webhook:
 
     def _listens(self, face: str, sockets: list[socket]) -> None:
         self._observe(Listening(face=face, addresses=tuple(shown(*sock.getsockname()[:2]) for sock in sockets)))
-
-    @staticmethod
-    def _bound(place: Place, stack: ExitStack) -> list[socket]:
-        """The sockets of `place`, which `stack` closes where another's cannot be had."""
-        sockets = place.bind()
-        for sock in sockets:
-            stack.callback(sock.close)
-        return sockets
-
-
-class _Denials:
-    """Tells of pods that were denied, each the first time and then once in a while, and of so many at most."""
-
-    def __init__(self, clock: Callable[[], float], observe: Observe) -> None:
-        self._clock, self._observe = clock, observe
-        self._told: dict[Event, float] = {}
-
-    def tell(self, review: bytes, answer: bytes) -> None:
-        """The two are a review and its denial."""
-        now = self._clock()
-        self._told = {event: when for event, when in self._told.items() if now < when + TOLD}
-        if len(self._told) < MOST_TOLD and (event := _denied(review, answer)) not in self._told:
-            self._told[event] = now
-            self._observe(event)
-
-
-def _denied(review: bytes, answer: bytes) -> PodDenied:
-    request: Mapping[str, Any] = orjson.loads(review)["request"]
-    pod = request.get("object")
-    metadata = pod.get("metadata") if isinstance(pod, dict) else None
-    said = metadata if isinstance(metadata, dict) else {}
-    name = next((each for each in (request.get("name"), said.get("name"), said.get("generateName")) if each), "")
-    reason = " ".join(orjson.loads(answer)["response"]["status"]["message"].split())
-    return PodDenied(namespace=_short(request.get("namespace")), name=_short(name), reason=reason[:_LONGEST])
-
-
-def _short(name: Any) -> str:
-    """A name as Kubernetes has them, whatever was sent."""
-    return name[:253] if isinstance(name, str) else ""
 
 
 def _ignore(_: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sidecar.kube.reviews import OUTCOMES, Reviewer
+from sidecar.kube.reviews import OUTCOMES, Answer, Reviewer
 from tests.kube.pods import BY_NAME, CASES, DENIED, INJECTED, PREFIX, Case, injector
 
 UID: Final = "705ab4f5-6393-11e8-b7cc-42010a800002"
@@ -43,24 +43,25 @@ def review(pod: Any) -> dict[str, Any]:
 
 def answered(body: bytes, by: Reviewer | None = None) -> tuple[str, dict[str, Any]]:
     """The outcome and the response, which is whole whatever was asked."""
-    outcome, answer = (by or Reviewer(injector())).answer(body)
-    return outcome, whole(outcome, answer)
+    answer = (by or Reviewer(injector())).answer(body)
+    assert (answer.denied is None) == (answer.outcome != "denied")
+    return answer.outcome, whole(answer)
 
 
-def whole(outcome: str, answer: bytes) -> dict[str, Any]:
+def whole(answer: Answer) -> dict[str, Any]:
     """The response in an answer that the API server takes."""
-    found = json.loads(answer)
+    found = json.loads(answer.body)
     assert set(found) == {"apiVersion", "kind", "response"}
     assert (found["apiVersion"], found["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
     response: dict[str, Any] = found["response"]
     assert isinstance(response["uid"], str)
-    if outcome in ("injected", "unchanged"):
+    if answer.outcome in ("injected", "unchanged"):
         assert response["allowed"] is True
         assert set(response) - {"warnings"} == {"uid", "allowed"} | (
-            {"patch", "patchType"} if outcome == "injected" else set()
+            {"patch", "patchType"} if answer.outcome == "injected" else set()
         )
     else:
-        assert outcome in ("denied", "malformed")
+        assert answer.outcome in ("denied", "malformed")
         assert response["allowed"] is False
         assert set(response) == {"uid", "allowed", "status"}
         status = response["status"]
@@ -257,17 +258,17 @@ def test_a_pod_with_anything_in_the_middle_of_it_is_answered(case: Case, number:
 def test_a_namespace_whose_label_says_neither_is_always_denied() -> None:
     reviewer = Reviewer(injector())
     for case in CASES:
-        outcome, answer = reviewer.unclear(written(review(case.pod)))
-        response = whole(outcome, answer)
-        assert (outcome, response["uid"], response["status"]["code"]) == ("denied", UID, 403)
+        answer = reviewer.unclear(written(review(case.pod)))
+        response = whole(answer)
+        assert (answer.outcome, response["uid"], response["status"]["code"]) == ("denied", UID, 403)
         assert f"{PREFIX}inject" in response["status"]["message"]
     for body in (b"", b"{}", b"[" * 100_000, _REVIEW[:-1]):
-        outcome, answer = reviewer.unclear(body)
-        assert (outcome, whole(outcome, answer)["status"]["code"]) == ("malformed", 400)
+        answer = reviewer.unclear(body)
+        assert (answer.outcome, whole(answer)["status"]["code"]) == ("malformed", 400)
 
 
 def test_what_is_too_large_is_answered_by_its_beginning() -> None:
-    outcome, answer = Reviewer(injector()).oversized(_REVIEW[:300], 4_000_000)
-    response = whole(outcome, answer)
-    assert (outcome, response["uid"], response["status"]["code"]) == ("malformed", UID, 413)
+    answer = Reviewer(injector()).oversized(_REVIEW[:300], 4_000_000)
+    response = whole(answer)
+    assert (answer.outcome, response["uid"], response["status"]["code"]) == ("malformed", UID, 413)
     assert "4000000" in response["status"]["message"]

@@ -24,14 +24,14 @@ from jsonpatch import apply_patch
 from prometheus_client.parser import text_string_to_metric_families as families
 
 from sidecar.errors import ConfigError
-from sidecar.events import Event, HandlerFailed, Listening, Stopping
+from sidecar.events import MOST_TOLD, Event, HandlerFailed, Listening, Stopping
 from sidecar.http import LONG_ONES, Limits
 from sidecar.kube import webhook
 from sidecar.kube.certificates import POLL, CertificateLoaded
 from sidecar.kube.injection import Injector
 from sidecar.kube.metrics import DEFINITIONS
-from sidecar.kube.reviews import OUTCOMES, Reviewer
-from sidecar.kube.webhook import LARGEST, MOST_TOLD, TOLD, Options, Place, PodDenied, Webhook, WebhookStarted
+from sidecar.kube.reviews import OUTCOMES, Answer, PodDenied, Reviewer
+from sidecar.kube.webhook import LARGEST, TOLD, Options, Place, Webhook, WebhookStarted
 from sidecar.metrics import PREFIX
 from sidecar.model import Outside
 from sidecar.settings import Address
@@ -206,7 +206,7 @@ async def test_a_review_that_is_too_large_is_denied_by_its_own_uid(size: int, tm
 
 
 async def test_a_bug_in_the_reviewer_is_a_500_and_told_by_its_place(tmp_path: Path) -> None:
-    def broken(body: bytes) -> tuple[str, bytes]:
+    def broken(body: bytes) -> Answer:
         raise KeyError("a secret")
 
     async with living(tmp_path) as life:
