@@ -188,9 +188,8 @@ def _doctor(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     if args.explain:
         print(runbook.explain(args.explain), end="")
         return OK
-    pieces = partial(iam.pieces, said=iam.Said())
     container = disk.process(args.pid) if args.pid else disk.environ_file(args.environ) if args.environ else None
-    found = doctor.examine(flags, os.environ, _outside(), pieces, target=args.target, container=container)
+    found = doctor.examine(flags, os.environ, _outside(), iam.pieces, target=args.target, container=container)
     print(report.RENDER[args.format](found))
     return report.code(found)
 

@@ -20,7 +20,7 @@ __all__ = ["SETTINGS", "Address", "Authorization", "Config"]
 # The target of the plain case: it goes into URL, path and label.
 DEFAULT_TARGET = "default"
 # SDKs ask again inside the last 15 minutes (some 15 of a whole hour): below 45 minutes every call asks us.
-_COMFORTABLE = 2_700
+COMFORTABLE = 2_700
 
 # botocore and others extend by themselves what instance metadata gives them with less than about 25 minutes left: half
 # of an hour is above that.
@@ -97,9 +97,9 @@ def resolve(flags: Texts, environ: Texts) -> Config:
         _expose(values, targets[0])
     values.check()
     for target in targets:
-        if target.hop.duration < _COMFORTABLE:
+        if target.hop.duration < COMFORTABLE:
             asked = f"target {target.name} asks for {target.hop.duration} s"
-            values.warnings.append(f"{asked}: SDKs refresh early, so below {_COMFORTABLE} s they ask at every call")
+            values.warnings.append(f"{asked}: SDKs refresh early, so below {COMFORTABLE} s they ask at every call")
     warnings = (*values.warnings, *bypass.in_sight(environ))
     return Config(targets=targets, warnings=warnings, origins=values.origins, **own)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sidecar.authorization import NONE, TOKEN
-from sidecar.config import Config
+from sidecar.config import COMFORTABLE, Config
 from sidecar.doctor.facts import Listener, Seen, Served, TokenHeld, Walk, Workload
 from sidecar.doctor.findings import Finding, Step, ok, problem, skipped, unknown
 from sidecar.errors import ConfigError
@@ -13,8 +13,6 @@ from sidecar.model import Target
 
 # SDKs refresh in the last 15 minutes of a session: what has less left is asked for at every call.
 WINDOW = 900.0
-# The same of what is asked for, with the half of its life in which the sidecar replaces it: see `config`.
-COMFORTABLE = 2_700
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -88,7 +88,6 @@ class Clue(StrEnum):
     ASSUME = "sts:assumerole"
     NO_PROVIDER = "no openidconnect provider found"
     AUDIENCE = "incorrect token audience"
-    NO_KEY = "verification key"
     LONGEST = "maxsessionduration"
     BY_IDENTITY = "no identity-based policy allows"
     BY_RESOURCE = "no resource-based policy allows"

@@ -46,13 +46,13 @@ def describe(
     return FORMATS[form](mine), tuple(dict.fromkeys([*_of_bearers(bearers), *_of_sessions(targets)]))
 
 
-def pieces(config: Config, said: Said, *, target: str | None = None) -> Mapping[tuple[str, str], str]:
+def pieces(config: Config) -> Mapping[tuple[str, str], str]:
     """The commands of the AWS CLI one by one, by what they set right and whose it is: see `shell.pieces`.
 
-    Raises what `describe` does.
+    Raises TokenError where a token cannot be read, ConfigError for a role whose ARN a policy would not take literally.
     """
     found: dict[tuple[str, str], str] = {}
-    for what, whose, command in shell.pieces(accounts(*_whose(config, said, target))):
+    for what, whose, command in shell.pieces(accounts(*_whose(config, Said(), None))):
         found[what, whose] = "\n".join(filter(None, (found.get((what, whose)), command)))
     return found
 

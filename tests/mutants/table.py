@@ -636,8 +636,8 @@ RULES = (
     Mutant(
         name="R15 no warning of short sessions",
         file="sidecar/config.py",
-        old="_COMFORTABLE = 2_700",
-        new="_COMFORTABLE = 900",
+        old="COMFORTABLE = 2_700",
+        new="COMFORTABLE = 900",
         test=f"{_CLAUSES}r15_sessions_that_are_too_short_for_sdks_are_warned_of_and_served",
     ),
     Mutant(
