@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import ssl
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -25,6 +26,7 @@ from sidecar.kube.certificates import (
     Certificates,
 )
 from tests.authority import DAY, Authority, Mounted, Pair
+from tests.process import ROOT
 from tests.users import unprivileged
 
 AUTHORITY = Authority()
@@ -86,6 +88,27 @@ def test_a_certificate_is_used_and_told_with_what_is_in_it(room: Room) -> None:
     assert int(loaded.serial, 16) == int(GOOD.serial, 16)
     assert loaded.names == ("credential-sidecar.injector.svc", "127.0.0.1")
     assert loaded.expiration.endswith("Z")
+
+
+LOAD = """
+import sys
+from sidecar.kube.certificates import Certificates
+Certificates(sys.argv[1], "", clock=float, wall=float, observe=lambda event: print(type(event).__name__))
+"""
+
+
+def test_so_it_is_where_openssl_is_told_to_speak_tls_1_2_alone(room: Room, tmp_path: Path) -> None:
+    sections = ("openssl_conf = a", "[a]", "ssl_conf = b", "[b]", "system_default = c", "[c]", "MaxProtocol = TLSv1.2")
+    (tmp_path / "openssl.cnf").write_text("\n".join(sections))
+    done = subprocess.run(
+        [sys.executable, "-c", LOAD, str(room.mounted.folder)],
+        env={"OPENSSL_CONF": str(tmp_path / "openssl.cnf")},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("CertificateLoaded\n", "")
 
 
 def test_no_version_of_tls_below_1_2_is_spoken_and_nothing_is_negotiated_twice(room: Room) -> None:
