@@ -123,17 +123,22 @@ FORMS: Mapping[str, Callable[[str], Any]] = {
 _SECRET = "SIDECAR_AUTHORIZATION_TOKEN"
 
 
+def table(path: Path) -> Iterator[list[str]]:
+    """The rows of a table of texts: the group, which a line without bars opens, and what is between the bars."""
+    group = ""
+    for line in path.read_text("ascii").splitlines():
+        if "|" in line:
+            yield [group, *map(str.strip, line.split("|"))]
+        else:
+            group = line
+
+
 def _rows() -> Iterator[Setting]:
     """The rows of `settings.txt`: name, or ours and AWS's | default | what it says of a hop | meaning.
 
-    A line without bars opens a group. The default of the token file is where the EKS webhook projects it.
+    The default of the token file is where the EKS webhook projects it.
     """
-    group = ""
-    for line in Path(__file__).with_suffix(".txt").read_text("ascii").splitlines():
-        if "|" not in line:
-            group = line
-            continue
-        names, default, hop, meaning = map(str.strip, line.split("|"))
+    for group, names, default, hop, meaning in table(Path(__file__).with_suffix(".txt")):
         name, _, aws = names.partition(" ")
         key, parse = PARAMETERS.get(hop, ("", FORMS.get(name, str)))
         said = Setting(name=name, aws=aws, default=default, hop=hop, key=key, meaning=meaning, group=group, parse=parse)

@@ -45,8 +45,8 @@ class Status:
         match path(request.target):
             case "/livez":
                 return _livez(self._look())
-            case page if page in self._ready:
-                return _readyz(self._look(), self._ready[page])
+            case where if where in self._ready:
+                return _readyz(self._look(), self._ready[where])
             case "/metrics":
                 body, content_type = self._render(request.headers.get("accept", ""))
                 return Answer.of(200, body, content_type=content_type)
@@ -64,8 +64,8 @@ class Status:
         return {**self._constant, **now}
 
     def _drawn(self, seen: Picture) -> Answer:
-        page = self._page.draw(self._document(seen), seen.wall)
-        return Answer.of(200, page.encode(), self._page.fields, content_type="text/html; charset=utf-8")
+        html = self._page.draw(self._document(seen), seen.wall)
+        return Answer.of(200, html.encode(), self._page.fields, content_type="text/html; charset=utf-8")
 
 
 def _livez(seen: Picture) -> Answer:
@@ -93,9 +93,8 @@ def _target(seen: Picture, target: Target) -> dict[str, object]:
 
 def _error(seen: Picture, wrong: Trouble) -> dict[str, object]:
     failure = {"class": wrong.failure.kind, "code": wrong.failure.code, "message": wrong.failure.hint}
-    since = _iso(seen.unix(wrong.since))
-    place = {"runbook": page(wrong.failure.code, wrong.hop.position)}
-    return {"hop": wrong.hop.position, **failure, **place, "since": since, "failures": wrong.failures}
+    runbook, since = page(wrong.failure.code, wrong.hop.position), _iso(seen.unix(wrong.since))
+    return {"hop": wrong.hop.position, **failure, "runbook": runbook, "since": since, "failures": wrong.failures}
 
 
 def _hop(seen: Picture, hop: Hop) -> dict[str, object]:

@@ -18,7 +18,7 @@ from sidecar import config
 from sidecar.config import DEFAULT_TARGET
 from sidecar.errors import ConfigError, Problem
 from sidecar.rules import Form, Items
-from sidecar.settings import SETTINGS, TARGET_NAME, one_of
+from sidecar.settings import SETTINGS, TARGET_NAME, one_of, table
 from sidecar.values import Origin, Values
 
 PREFIX = "credential-sidecar.io/"
@@ -104,13 +104,8 @@ class Annotation:
 
 
 def _rows() -> Iterator[Annotation]:
-    """The rows of `annotations.txt`: name | setting | default | meaning. A line without bars opens a group."""
-    group = ""
-    for line in Path(__file__).with_suffix(".txt").read_text("ascii").splitlines():
-        if "|" not in line:
-            group = line
-            continue
-        name, setting, default, meaning = map(str.strip, line.split("|"))
+    """The rows of `annotations.txt`: name | setting | default | meaning."""
+    for group, name, setting, default, meaning in table(Path(__file__).with_suffix(".txt")):
         yield Annotation(name=name, setting=setting, default=default, meaning=meaning, group=group)
 
 
