@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from itertools import product
 from time import time
@@ -25,6 +25,7 @@ from sidecar.http import Limits
 from sidecar.model import Secret
 from sidecar.sts import THROTTLED, Call, Grant, Sts
 from tests.builders import ACCOUNT_A, REGION, ROLE_A, ROLE_B, chain, hop
+from tests.harness import surroundings
 from tests.wire import serving
 from tests.worlds import three_targets
 
@@ -32,18 +33,9 @@ FIRST, SECOND = chain(1), chain(2)
 NAME = "shop.orders-0"
 
 
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Only these of AWS's names, which botocore reads itself."""
-    before = dict(os.environ)
-    for name in [name for name in before if name.startswith("AWS_")]:
-        del os.environ[name]
-    os.environ.update(variables, AWS_CONFIG_FILE=os.devnull, AWS_SHARED_CREDENTIALS_FILE=os.devnull)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+def environment(**variables: str) -> AbstractContextManager[None]:
+    """These of AWS's names, which botocore reads itself, and no files."""
+    return surroundings({**variables, "AWS_CONFIG_FILE": os.devnull, "AWS_SHARED_CREDENTIALS_FILE": os.devnull})
 
 
 @pytest.fixture
