@@ -32,6 +32,7 @@ from tests.wire import (
 )
 
 LIMITS = Limits(connections=64, body=2**20)
+QUICK = Limits(connections=64, body=2**20, head=60, arrival=0.2, idle=60)
 # A body that has to wait for its turn where others are sent.
 LONG = SHORT + 1
 
@@ -55,10 +56,6 @@ def found(response: Response) -> tuple[str, int, int]:
     """The same of the answer: beginning, kept, size."""
     said: dict[str, object] = dict(response.document)
     return str(said["begins"]), int(str(said["kept"])), int(str(said["size"]))
-
-
-def quick(*, arrival: float = 0.2) -> Limits:
-    return Limits(connections=64, body=2**20, head=60, arrival=arrival, idle=60)
 
 
 def chunked(*pieces: bytes) -> bytes:
@@ -207,13 +204,13 @@ async def test_a_body_without_end_is_answered_and_cut(is_chunked: bool) -> None:
 
 
 async def test_a_body_that_does_not_come_gets_408_and_a_close() -> None:
-    async with serving(echo, quick()) as served:
+    async with serving(echo, QUICK) as served:
         response = await ask(served.port, post(b"hello")[:-1])
         assert (response.status, response.code, served.refused) == (408, "RequestTimeout", ["slow"])
 
 
 async def test_a_body_that_trickles_in_does_not_move_its_deadline() -> None:
-    async with serving(echo, quick()) as served, connected(served.port) as (reader, writer):
+    async with serving(echo, QUICK) as served, connected(served.port) as (reader, writer):
         writer.write(get("/", "Content-Length: 5000", method="POST"))
         answer = asyncio.create_task(reader.read())
         async with asyncio.timeout(HANG):

@@ -55,10 +55,10 @@ class Cluster:
         path = f"/v1/credentials/{target}"
         return await identity(running.port("credentials"), self.token_file(target), place, path)
 
-    async def status(self, port: int, target: str = "default") -> int:
-        """What the credential endpoint answers to the one who knows the target's token."""
-        line = f"Authorization: {self.token_file(target).read_text()}"
-        return (await ask(port, last(f"/v1/credentials/{target}", line))).status
+    async def status(self, port: int) -> int:
+        """What the credential endpoint answers to the one who knows the authorization token."""
+        line = f"Authorization: {self.token_file('default').read_text()}"
+        return (await ask(port, last("/v1/credentials/default", line))).status
 
 
 @asynccontextmanager

@@ -32,8 +32,8 @@ def hello(request: Request) -> Answer:
     return HELLO
 
 
-def quick(connections: int = 64, *, head: float = 0.2, idle: float = 0.2, answer: float = 0.2) -> Limits:
-    return Limits(connections=connections, head=head, idle=idle, answer=answer)
+def quick(*, head: float = 0.2, idle: float = 0.2) -> Limits:
+    return Limits(connections=64, head=head, idle=idle, answer=0.2)
 
 
 # Requests and answers

@@ -86,7 +86,6 @@ def nothing(world: World, _: str) -> World:
     return world
 
 
-SUB = "system:serviceaccount:shop:orders"
 AUD = {"{issuer}:aud": "sts.amazonaws.com"}
 EXTERNAL = {"Condition": {"StringEquals": {"sts:ExternalId": "orders-2026"}}}
 ALL = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]

@@ -27,8 +27,8 @@ def trust(account: Account, number: int = 0) -> Any:
     return account.roles[number].trust["Statement"]
 
 
-def permissions(account: Account, number: int = 0) -> Any:
-    held = account.roles[number].permissions
+def permissions(account: Account) -> Any:
+    held = account.roles[0].permissions
     return held and held["Statement"]
 
 

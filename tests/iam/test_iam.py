@@ -92,9 +92,9 @@ def test_neither_event_loop_nor_sts_client_is_imported(tmp_path: Path) -> None:
     assert not {*done.stderr.split()} & {"asyncio", "aiohttp", "botocore", "sidecar.daemon", "sidecar.emulator"}
 
 
-def _notes(scenario: Scenario, said: iam.Said = SAID) -> tuple[str, ...]:
+def _notes(scenario: Scenario) -> tuple[str, ...]:
     with scenario.resolved() as resolved:
-        return iam.describe(resolved, "json", said)[1]
+        return iam.describe(resolved, "json", SAID)[1]
 
 
 def test_a_session_policy_on_the_way_is_noted() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,8 +12,6 @@ from sidecar.kube.documents import plain, read
 from sidecar.kube.edits import Refused, rewrite
 from sidecar.kube.patches import apply
 from tests.kube.opinions import injected, loaded, patched
-
-Operations = Sequence[dict[str, Any]]
 
 
 def edited(text: str, *operations: dict[str, Any]) -> str:
