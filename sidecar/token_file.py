@@ -38,18 +38,27 @@ def read(path: str, before: Reading) -> Reading:
 
 def _text(path: str) -> str:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_at_once) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise TokenError(TokenTrouble.UNREADABLE, path, "it is no regular file")
             # One byte more than is legal, so that a longer file is seen as too long without being read whole.
             return file.read(LONGEST + 2).decode("ascii")
     except (FileNotFoundError, NotADirectoryError):
         detail = "no such file; is the token projected into this container, at this path, without subPath?"
         raise TokenError(TokenTrouble.MISSING, path, detail) from None
+    except IsADirectoryError:
+        raise TokenError(TokenTrouble.UNREADABLE, path, "it is a directory; name the token's file in it") from None
     except PermissionError:
         raise TokenError(TokenTrouble.UNREADABLE, path, _who_may(path)) from None
     except OSError as error:
         raise TokenError(TokenTrouble.UNREADABLE, path, error.strerror or type(error).__name__) from None
     except UnicodeDecodeError:
         raise TokenError(TokenTrouble.MALFORMED, path, "not ASCII text, so not a JSON Web Token") from None
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Opens a pipe without waiting for who writes into it."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _who_may(path: str) -> str:

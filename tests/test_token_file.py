@@ -81,7 +81,7 @@ def test_a_path_through_a_file_is_missing(path: Path) -> None:
 
 def test_a_directory_in_its_place_is_unreadable(tmp_path: Path) -> None:
     error = error_of(read(str(tmp_path), Reading()))
-    assert (error.reason, error.detail) == (TokenTrouble.UNREADABLE, "Is a directory")
+    assert (error.reason, error.detail) == (TokenTrouble.UNREADABLE, "it is a directory; name the token's file in it")
 
 
 def test_a_closed_file_names_uid_gid_mode_owner_and_the_fix(open_path: Path) -> None:
@@ -165,3 +165,9 @@ def test_another_way_of_being_wrong_is_news(path: Path) -> None:
 
 def test_an_error_that_is_kept_holds_no_traceback(path: Path) -> None:
     assert error_of(read(str(path), Reading())).__traceback__ is None
+
+
+def test_a_pipe_in_its_place_is_said_at_once(path: Path) -> None:
+    os.mkfifo(path)  # which nobody writes into: to open it would wait for ever
+    error = error_of(read(str(path), Reading()))
+    assert (error.reason, error.detail) == (TokenTrouble.UNREADABLE, "it is no regular file")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sidecar.doctor.facts import Seen, TokenFile, TokenHeld, Workload
-from sidecar.errors import ConfigError, TokenError, TokenTrouble
+from sidecar.errors import ConfigError
 from sidecar.model import Secret, Token
 from sidecar.token_file import Reading, read
 
@@ -22,15 +22,11 @@ _ENVIRON_LONGEST = 4_194_304  # above what Linux hands to a program (ARG_MAX and
 
 
 def token_file(path: str, mounts: str = "/proc/self/mountinfo") -> TokenFile:
-    """What there is at `path`; a pipe or a device is not opened."""
+    """What there is at `path`."""
     seen, dangling = _seen(path), None
     if os.path.islink(path) and not os.path.exists(path):
         dangling = os.readlink(path)
-    if seen is not None and not seen.is_regular:
-        wrong = "it is no regular file"
-        reading = Reading(error=TokenError(TokenTrouble.UNREADABLE, path, wrong))
-    else:
-        reading = read(path, Reading())
+    reading = read(path, Reading())
     issued = _issued(reading.token) if reading.token else None
     pinned = _pinned(path, mounts)
     return TokenFile(path=path, reading=reading, seen=seen, dangling=dangling, pinned=pinned, issued=issued)

@@ -55,17 +55,22 @@ def _broken(check: str, file: TokenFile, now: float) -> Finding | None:
             why = f"{why}; {remedy('TokenExpired', 1)}"
         return problem(check, "token-by-subpath", seen, why, _mounted(file.path))
     if error is not None:
-        return _unusable(check, error)
+        return _unusable(check, error, is_file=file.seen is None or file.seen.is_regular)
     return _expired(check, file, token, now) if token and token.claims.expiration <= now else None
 
 
-def _unusable(check: str, error: TokenError) -> Finding:
+def _unusable(check: str, error: TokenError, *, is_file: bool) -> Finding:
+    named = Step(
+        says="Name the token's own file (web_identity_token_file in a profile); in kubelet's projection:",
+        paste=f"AWS_WEB_IDENTITY_TOKEN_FILE={error.path.rstrip('/')}/token",
+    )
+    shared = Step(
+        says="Let kubelet give it to a group that the sidecar is in, in the pod's spec:",
+        paste="securityContext:\n  fsGroup: 59911",
+    )
     fixes = {
         TokenTrouble.MISSING: _mounted(error.path),
-        TokenTrouble.UNREADABLE: Step(
-            says="Let kubelet give it to a group that the sidecar is in, in the pod's spec:",
-            paste="securityContext:\n  fsGroup: 59911",
-        ),
+        TokenTrouble.UNREADABLE: shared if is_file else named,
         TokenTrouble.MALFORMED: _mounted(error.path),
     }
     fix = fixes.get(error.reason, _rotated())

@@ -59,6 +59,15 @@ async def test_1_a_token_that_is_not_there(tmp_path: Path) -> None:
         await here.recover()
 
 
+async def test_1_the_directory_in_place_of_the_file(tmp_path: Path) -> None:
+    async with clinic(tmp_path) as here:
+        here.settings["AWS_WEB_IDENTITY_TOKEN_FILE"] = str(here.kubelet.directory)
+        report = await named(here, "tokenunreadable", "TokenUnreadable")
+        assert "it is a directory; name the token's file in it" in report.cause["seen"]
+        here.apply(report.pastes)
+        await here.recover()
+
+
 async def test_1_a_link_that_leads_nowhere(tmp_path: Path) -> None:
     async with clinic(tmp_path) as here:
         data = here.kubelet.directory / "..data"
