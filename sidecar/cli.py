@@ -64,6 +64,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def _give(text: str) -> int:
+    """Writes it to standard output, whatever the locale; FAILED where nobody reads it to its end: `head` does not."""
+    try:
+        with open(1, "wb", closefd=False) as out:
+            out.write(text.encode(errors="backslashreplace"))
+    except BrokenPipeError:
+        return FAILED
+    except OSError as error:
+        raise SidecarError(f"standard output cannot be written: {error.strerror}") from None
+    return OK
+
+
 def _complain(sentences: Iterable[str]) -> None:
     for sentence in sentences:
         print(f"credential-sidecar: {sentence}", file=sys.stderr)
@@ -100,22 +112,23 @@ def _run(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
     return process.run(daemon.run(resolved, _outside()))
 
 
-def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
+def _once(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Walk the chain once and print the credentials."""
     resolved = config.resolve(flags, os.environ)
     import asyncio
 
     from sidecar import daemon
 
-    print(FORMS[args.format](document(asyncio.run(daemon.once(resolved, _outside(), args.target)))))
+    found = document(asyncio.run(daemon.once(resolved, _outside(), args.target)))
+    return _give(f"{FORMS[args.format](found)}\n")
 
 
-def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
+def _get(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Ask the running daemon for credentials and print them: as it is, the credential_process of a profile in a
     container whose image holds this program."""
     from sidecar import client
 
-    print(FORMS[args.format](client.ask(*config.resolve_client(flags, os.environ, args.target))))
+    return _give(FORMS[args.format](client.ask(*config.resolve_client(flags, os.environ, args.target))) + "\n")
 
 
 def _exec(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -155,17 +168,19 @@ def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     return OK if is_good else FAILED
 
 
-def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> None:
+def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Print every setting, its value and where it comes from. Of a secret it says only whether it is set."""
     origins = Values(SETTINGS, flags, os.environ).origins
-    width = max(map(len, origins))
+    width, lines = max(map(len, origins)), ""
     for each in origins.values():
         value = ("set" if each.by else "unset") if each.is_secret else " ".join((each.text or "").split())
-        print(f"{each.name:<{width}}  {each.source:<34}  {value}".rstrip())
+        lines += f"{each.name:<{width}}  {each.source:<34}  {value}".rstrip() + "\n"
+    given = _give(lines)
     _complain(config.resolve(flags, os.environ).warnings)
+    return given
 
 
-def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
+def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     """Print what IAM must hold in every account of the chain: for this configuration and the token's claims. AWS is not
     asked. Where there is no token, say --issuer, --audience and --subject."""
     resolved = config.resolve(flags, os.environ)
@@ -174,7 +189,7 @@ def _iam(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
     said = iam.Said.parse({name: getattr(args, name) for name in ("issuer", "audience", "subject")})
     text, notes = iam.describe(resolved, args.format, said, target=args.target, account=args.account)
     _complain(notes)
-    print(text)
+    return _give(f"{text}\n")
 
 
 def _doctor(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
@@ -186,12 +201,10 @@ def _doctor(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     from sidecar.doctor import disk, report, runbook
 
     if args.explain:
-        print(runbook.explain(args.explain), end="")
-        return OK
+        return _give(runbook.explain(args.explain))
     container = disk.process(args.pid) if args.pid else disk.environ_file(args.environ) if args.environ else None
     found = doctor.examine(flags, os.environ, _outside(), iam.pieces, target=args.target, container=container)
-    print(report.RENDER[args.format](found))
-    return report.code(found)
+    return _give(f"{report.RENDER[args.format](found)}\n") or report.code(found)
 
 
 def _inject(args: argparse.Namespace, _: Mapping[str, str]) -> int:
@@ -204,8 +217,7 @@ def _inject(args: argparse.Namespace, _: Mapping[str, str]) -> int:
     given = streams.gather(args.files, sys.stdin)
     injected, sentences = manifests.inject_all(given, inject, is_labelled_only=args.labelled)
     _complain(sentences)
-    text = streams.diff(injected) if args.diff else streams.joined(injected)
-    return OK if streams.give(text, sys.stdout) else FAILED
+    return _give((streams.diff if args.diff else streams.joined)(injected))
 
 
 def _webhook(args: argparse.Namespace, flags: Mapping[str, str]) -> int:

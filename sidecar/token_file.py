@@ -38,7 +38,8 @@ def read(path: str, before: Reading) -> Reading:
 
 def _text(path: str) -> str:
     try:
-        with open(path, "rb", opener=_at_once) as file:
+        # Without waiting for who writes into a pipe.
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise TokenError(TokenTrouble.UNREADABLE, path, "it is no regular file")
             # One byte more than is legal, so that a longer file is seen as too long without being read whole.
@@ -54,11 +55,6 @@ def _text(path: str) -> str:
         raise TokenError(TokenTrouble.UNREADABLE, path, error.strerror or type(error).__name__) from None
     except UnicodeDecodeError:
         raise TokenError(TokenTrouble.MALFORMED, path, "not ASCII text, so not a JSON Web Token") from None
-
-
-def _at_once(path: str, flags: int) -> int:
-    """Opens a pipe without waiting for who writes into it."""
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _who_may(path: str) -> str:

@@ -131,6 +131,37 @@ def test_config_shows_what_is_wrong_beside_what_is_there() -> None:
     assert "not the ARN of an IAM role" in ended.err
 
 
+@pytest.mark.parametrize("argv", [["config"], ["doctor", "--explain", "HopDenied"]], ids=" ".join)
+@pytest.mark.parametrize(("place", "said"), [("/dev/full", "No space left on device"), (None, "Bad file descriptor")])
+def test_an_output_that_takes_nothing_is_one_sentence(argv: list[str], place: str | None, said: str) -> None:
+    command = [sys.executable, "-m", "sidecar", *argv]
+    to = f">{place}" if place else ">&-"
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {to}', "sh", *command], env=PLAIN, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+    )
+    assert (done.returncode, done.stderr) == (1, f"credential-sidecar: standard output cannot be written: {said}\n")
+
+
+def test_who_reads_a_line_alone_is_told_nothing() -> None:
+    command = [sys.executable, "-m", "sidecar", "config"]
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(command, env=PLAIN, stdout=write, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8:strict"])
+def test_what_the_terminal_cannot_say_is_said_all_the_same(encoding: str) -> None:
+    environ = {**os.environb, **{os.fsencode(k): os.fsencode(v) for k, v in PLAIN.items()}}
+    environ |= {b"PYTHONIOENCODING": encoding.encode(), b"SIDECAR_SESSION_NAME": b"caf\xe9"}
+    command = [sys.executable, "-m", "sidecar", "config"]
+    done = subprocess.run(command, env=environ, capture_output=True, cwd=ROOT, check=False)
+    assert done.returncode == 2
+    assert rb"caf\udce9" in done.stdout
+    assert b"not a legal role session name" in done.stderr
+
+
 def imported(*argv: str) -> set[str]:
     """The modules that a command imports."""
     ended = run(*argv, environ={"PYTHONPROFILEIMPORTTIME": "1", "SIDECAR_AUTHORIZATION_DIR": "/none"})

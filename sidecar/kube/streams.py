@@ -1,6 +1,5 @@
 """Manifests from files and standard input, and all of them as one stream or as a diff."""
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from difflib import unified_diff
@@ -89,14 +88,3 @@ def _differences(manifest: Manifest) -> Iterator[str]:
     before, after = (_LINES.findall(text) for text in (manifest.before, manifest.after))
     for line in unified_diff(before, after, manifest.name, manifest.name):
         yield line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n"
-
-
-def give(text: str, stdout: TextIO) -> bool:
-    """Writes it byte for byte, whatever the locale; whether it was read to its end, which `head` does not."""
-    try:
-        stdout.buffer.write(text.encode())
-        stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())  # or the interpreter tries again when it ends
-        return False
-    return True

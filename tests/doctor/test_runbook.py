@@ -86,9 +86,9 @@ def test_every_anchor_that_is_named_in_the_code_resolves() -> None:
 
 
 @pytest.mark.parametrize("name", [*SECTIONS])
-def test_explain_prints_the_section(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_prints_the_section(name: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--explain", name]) == 0
-    assert capsys.readouterr().out == SECTIONS[name]
+    assert capfd.readouterr().out == SECTIONS[name]
 
 
 def test_explain_takes_what_log_alert_and_heading_have_in_any_case() -> None:

@@ -44,12 +44,12 @@ def test_outside_the_pod_the_flags_do(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", iam.FORMATS)
-def test_the_command_prints_every_language(form: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_command_prints_every_language(form: str, capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CHAINED.environ(tmp_path, tmp_path / "token").items():
             patch.setenv(name, value)
         assert cli.main(["iam", *FLAGS, "--format", form]) == 0
-    assert capsys.readouterr().out == printed(CHAINED, form) + "\n"
+    assert capfd.readouterr().out == printed(CHAINED, form) + "\n"
 
 
 def test_the_command_line_knows_every_language() -> None:

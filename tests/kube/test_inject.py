@@ -23,8 +23,8 @@ Output = pytest.CaptureFixture[bytes]
 
 
 @pytest.fixture
-def out(capsysbinary: Output) -> Output:
-    return capsysbinary
+def out(capfdbinary: Output) -> Output:
+    return capfdbinary
 
 
 def ran(argv: Sequence[str], data: bytes = b"", environ: dict[str, str] | None = None) -> tuple[int, bytes, str]:

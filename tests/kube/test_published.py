@@ -70,7 +70,7 @@ def _keep(parent: dict[str, Any], field: str, value: Any) -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_a_published_spec_is_what_is_injected(
-    path: Path, tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]
+    path: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     documents = loaded(path.read_text())
     settings = [setting for document in documents for pod in pods(document) for setting in without(pod)]
@@ -78,7 +78,7 @@ def test_a_published_spec_is_what_is_injected(
     assert ("credential-sidecar:" in path.read_text()) == bool(settings)
     sets = [word for name, value in settings for word in ("--set", f"{name}={value}")]
     assert main(["inject", *sets, str(tmp_path / "bare.yaml")]) == 0
-    assert loaded(capsysbinary.readouterr().out.decode()) == loaded(path.read_text())
+    assert loaded(capfdbinary.readouterr().out.decode()) == loaded(path.read_text())
 
 
 def test_what_is_taken_out_is_all_of_it() -> None:
