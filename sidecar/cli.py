@@ -157,15 +157,20 @@ def _exec(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     )
 
 
-def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
+def _probe(args: argparse.Namespace, flags: Mapping[str, str]) -> None:
     """Ask the status listener whether all is well, from where HTTP cannot be sent. A refused connection is tried again
     until the time is up."""
     from sidecar.probe import probe
 
     (address,) = config.read(flags, os.environ, "SIDECAR_STATUS_LISTEN")
     host = "localhost" if address.host in ANY_HOST else address.host
-    is_good = probe(host, address.port, args.path, seconds=args.seconds, clock=time.monotonic, sleep=time.sleep)
-    return OK if is_good else FAILED
+    answer = probe(host, address.port, args.path, seconds=args.seconds, clock=time.monotonic, sleep=time.sleep)
+    status = answer.decode("ascii", "replace")
+    how = (
+        f"with {status}: /status there says why" if status else "not at all: has the daemon this SIDECAR_STATUS_LISTEN?"
+    )
+    if status != "200":
+        raise SidecarError(f"{address} answers {args.path} {how}")
 
 
 def _config(_: argparse.Namespace, flags: Mapping[str, str]) -> int:

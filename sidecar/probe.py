@@ -14,17 +14,17 @@ _LINE = 512
 
 def probe(
     host: str, port: int, path: str, *, seconds: float, clock: Callable[[], float], sleep: Callable[[float], None]
-) -> bool:
-    """Whether `path` on the status listener answers 200 within `seconds`; `host` is a literal address or a name."""
+) -> bytes:
+    """The status that `path` has on the status listener within `seconds`, or none; `host` is an address or a name."""
     deadline = clock() + seconds
     while (left := deadline - clock()) > 0:
         try:
-            return _status(host, port, path, left) == b"200"
+            return _status(host, port, path, left)
         except ConnectionRefusedError:
             sleep(min(PAUSE, left))
         except OSError:  # silence, a reset, no such host: an answer of its own kind
-            return False
-    return False
+            break
+    return b""
 
 
 def _status(host: str, port: int, path: str, seconds: float) -> bytes:

@@ -137,7 +137,12 @@ def test_an_output_that_takes_nothing_is_one_sentence(argv: list[str], place: st
     command = [sys.executable, "-m", "sidecar", *argv]
     to = f">{place}" if place else ">&-"
     done = subprocess.run(
-        ["sh", "-c", f'exec "$@" {to}', "sh", *command], env=PLAIN, stderr=subprocess.PIPE, text=True, cwd=ROOT, check=False
+        ["sh", "-c", f'exec "$@" {to}', "sh", *command],
+        env=PLAIN,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (1, f"credential-sidecar: standard output cannot be written: {said}\n")
 
@@ -219,6 +224,9 @@ async def test_run_serves_what_probe_and_get_ask_for_until_sigterm(environ: dict
             while (await running("probe", environ=environ)).code:
                 assert daemon.returncode is None, "the daemon ended before it served"
         assert (await running("probe", "/livez", environ=environ)).code == 0
+        ended = await running("probe", "/readyz/other", environ=environ)
+        assert ended.code == 1
+        assert "answers /readyz/other with 404: /status there says why" in ended.err
         ended = await running("get", environ={**environ, "AWS_PROFILE": "of-the-workload"})
         assert (ended.code, ended.err) == (0, "")
         assert (json.loads(ended.out)["Version"], json.loads(ended.out)["AccountId"]) == (1, ACCOUNT_B)
@@ -232,7 +240,9 @@ async def test_run_serves_what_probe_and_get_ask_for_until_sigterm(environ: dict
         if daemon.returncode is None:
             daemon.kill()
             await daemon.communicate()
-    assert (await running("probe", "--seconds", "0.1", environ=environ)).code == 1
+    ended = await running("probe", "--seconds", "0.1", environ=environ)
+    assert (ended.code, ended.out) == (1, "")
+    assert "answers /readyz not at all: has the daemon this SIDECAR_STATUS_LISTEN?" in ended.err
     ended = await running("get", environ=environ)
     assert ended.code == 1
     assert "SIDECAR_LISTEN" in ended.err
