@@ -12,7 +12,7 @@ from typing import Any
 from sidecar import bypass
 from sidecar.errors import ConfigError
 from sidecar.model import MetadataTokens, Secret, Target
-from sidecar.settings import DIRECT, SETTINGS, TARGET_NAME, Address, Authorization
+from sidecar.settings import ANY_HOST, DIRECT, SETTINGS, TARGET_NAME, Address, Authorization
 from sidecar.values import PREFIX, Chains, Origin, Values, unknown
 
 __all__ = ["SETTINGS", "Address", "Authorization", "Config"]
@@ -106,9 +106,11 @@ def resolve(flags: Texts, environ: Texts) -> Config:
 
 def _check_faces(values: Values) -> None:
     """What listens twice, and what says something of a face that is off."""
-    said, imds = values.origins, values.origins["SIDECAR_IMDS_LISTEN"]
-    if imds.by and imds.text == said["SIDECAR_LISTEN"].text and not f"{imds.text}".endswith(":0"):
-        values.refuse(imds, "the credential endpoint listens there", "Choose another port.")
+    said, listen = values.origins, values["SIDECAR_LISTEN"]
+    for name in ("SIDECAR_IMDS_LISTEN", "SIDECAR_STATUS_LISTEN"):
+        place = values[name]
+        if place and listen and place.port == listen.port != 0 and place.host in (listen.host, *ANY_HOST):
+            values.refuse(said[name], "the credential endpoint listens there", "Choose another port.")
     for name, face in _DETAILS.items():
         if said[name].by and not said[face].by:
             values.refuse(said[name], f"it says nothing while {face} is not set", f"Set {face}, or unset this.")

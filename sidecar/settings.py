@@ -67,10 +67,11 @@ def one_of(*choices: str, make: Callable[[str], Any] = str) -> Form:
 
 
 _PLACE, _NO_PLACE = r"(?a)(\[.+\]|[^\[\]]+):\d{1,5}", "not a literal IP address and a port from 0 to 65535"
-_PLACED = "Write for instance 127.0.0.1:9911 or [::1]:9911, and no host name."
-_PLAIN = Form(_PLACE, _NO_PLACE, _PLACED, _address, lambda place: place.port <= 65_535)
+_ANYWHERE = "Write * and a port for every address, or an address of this pod: *:9912, 10.0.0.7:9912, and no host name."
+_PLAIN = Form(_PLACE, _NO_PLACE, _ANYWHERE, _address, lambda place: place.port <= 65_535)
+_LITERAL = replace(_PLAIN, remedy="Write for instance 127.0.0.1:9911 or [::1]:9911, and no host name.")
 _SECRET_FACE = "what serves credentials listens on loopback only: whoever reaches it gets them"
-_LOOPBACK = Form(".*", _SECRET_FACE, "Write 127.0.0.1 and a port, or [::1] and a port.", _PLAIN, _is_loopback)
+_LOOPBACK = Form(".*", _SECRET_FACE, "Write 127.0.0.1 or [::1], and a port.", _LITERAL, _is_loopback)
 _ABSOLUTE, _RELATIVE = "/(.*[^/])", "not the absolute path of a file"
 _PATH = Form(_ABSOLUTE, _RELATIVE, "Write for instance /var/run/credential-sidecar-file/credentials.")
 _OPEN = "not the permission bits of a file that its owner alone may change"

@@ -235,6 +235,18 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         ("the credential endpoint listens there", "another port"),
     ),
     (
+        "the status at the endpoint's own port",
+        {**PLAIN, "SIDECAR_STATUS_LISTEN": "*:9911"},
+        "SIDECAR_STATUS_LISTEN",
+        ("the credential endpoint listens there", "another port"),
+    ),
+    (
+        "a port alone for the status",
+        {**PLAIN, "SIDECAR_STATUS_LISTEN": "9912"},
+        "SIDECAR_STATUS_LISTEN",
+        ("not a literal IP address", "*:9912"),
+    ),
+    (
         "metadata tokens of what is off",
         {**PLAIN, "SIDECAR_IMDS_TOKENS": "optional"},
         "SIDECAR_IMDS_TOKENS",
