@@ -205,9 +205,9 @@ def _doctor(args: argparse.Namespace, flags: Mapping[str, str]) -> int:
     from sidecar import doctor, iam
     from sidecar.doctor import disk, report, runbook
 
-    if args.explain:
+    if args.explain is not None:
         return _give(runbook.explain(args.explain))
-    container = disk.process(args.pid) if args.pid else disk.environ_file(args.environ) if args.environ else None
+    container = disk.container(args.pid, args.environ)
     found = doctor.examine(flags, os.environ, _outside(), iam.pieces, target=args.target, container=container)
     return _give(f"{report.RENDER[args.format](found)}\n") or report.code(found)
 

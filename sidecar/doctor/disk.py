@@ -44,6 +44,13 @@ def authorization(path: str, root: str = "/") -> TokenHeld:
     return TokenHeld(path=path, seen=_seen(place, root), value=Secret(text))
 
 
+def container(pid: int | None, file: str | None) -> Workload | None:
+    """The workload that runs as `pid`, or whose environment is in `file`; None where neither is said."""
+    if pid is not None:
+        return process(pid)
+    return None if file is None else environ_file(file)
+
+
 def process(pid: int, proc: str = "/proc") -> Workload:
     """The workload that runs as `pid`; raises ConfigError where it may not be looked at."""
     home = Path(proc, str(pid))
@@ -64,10 +71,13 @@ def environ_file(path: str) -> Workload:
     """The workload whose environment is in a file, as `env` prints it or as `/proc/PID/environ` has it."""
     try:
         with open(path, "rb") as file:
-            return Workload(environ=_variables(file.read(_ENVIRON_LONGEST)))
+            environ, wrong = _variables(file.read(_ENVIRON_LONGEST)), "there is no variable in it"
     except OSError as error:
-        remedy = "Write it with `kubectl exec POD --container WORKLOAD -- env > FILE`."
-        raise ConfigError.of("--environ", path, "flag --environ", (error.strerror or "").lower(), remedy) from None
+        environ, wrong = {}, (error.strerror or "").lower()
+    if not environ:
+        remedy = "Write it with `kubectl -n NS exec POD --container WORKLOAD -- env > FILE`."
+        raise ConfigError.of("--environ", path, "flag --environ", wrong, remedy)
+    return Workload(environ=environ)
 
 
 def _variables(data: bytes) -> dict[str, str]:

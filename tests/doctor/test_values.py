@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar.cli import main
 from sidecar.contract import Answer, Refusal, Request, compact
 from sidecar.doctor import asking, clock, disk, examine, hops, network, reach, report, token
 from sidecar.doctor.endpoint import crooked, is_readable
@@ -157,6 +158,21 @@ def test_a_process_is_looked_at_whatever_it_calls_itself(tmp_path: Path) -> None
 def test_an_instant_of_issue_that_cannot_be_says_nothing(said: object, issued: float | None, tmp_path: Path) -> None:
     write_token(tmp_path / "token", iat=said)
     assert disk.token_file(str(tmp_path / "token")).issued == issued
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff\xfe\x00", b"error: no such container\n"])
+def test_a_file_without_a_variable_is_no_environment(data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "env").write_bytes(data)  # what `kubectl exec … > FILE` leaves where it fails
+    with pytest.raises(ConfigError, match="there is no variable in it"):
+        disk.environ_file(str(tmp_path / "env"))
+
+
+@pytest.mark.parametrize("argv", [["--environ", ""], ["--pid", "0"], ["--explain", ""]], ids=" ".join)
+def test_a_flag_that_a_script_left_empty_is_not_passed_over(
+    argv: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", *argv]) == 2
+    assert f"(from flag {argv[0]})" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
