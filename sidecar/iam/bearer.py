@@ -16,12 +16,14 @@ _AS_EKS = "Write it as `aws eks describe-cluster --query cluster.identity.oidc.i
 _URL, _NO_URL = r"(?a)https://[\w.-]+(/[\w.~%/-]*)?", "not the https URL of an issuer, without port, query and fragment"
 # Conditions compare whole: neither a pattern nor a policy variable has a meaning there.
 _EXACT = r"(?a)[\w.:/@+=~-]{1,255}"
+# Of every projected token (Kubernetes' names are DNS labels): whatever else is said, hop 1 would be denied.
+_ACCOUNT = r"(?a)system:serviceaccount:[a-z0-9-]{1,63}:[a-z0-9.-]{1,253}"
 FORMS: Mapping[str, Form] = {
     "issuer": Form(_URL, _NO_URL, _AS_EKS),
     "audience": Form(
         _EXACT, "not an audience", "Write the one of the projected volume, for instance sts.amazonaws.com."
     ),
-    "subject": Form(_EXACT, "not one subject", "Write one service account: system:serviceaccount:NAMESPACE:NAME."),
+    "subject": Form(_ACCOUNT, "not one subject", "Write one service account: system:serviceaccount:NAMESPACE:NAME."),
 }
 
 

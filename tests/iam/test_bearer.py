@@ -76,6 +76,9 @@ def test_a_token_without_an_audience_wants_the_flag(tmp_path: Path) -> None:
         ("audience", "x" * 256),
         ("subject", "system:serviceaccount:shop:*"),
         ("subject", "${aws:username}"),
+        ("subject", "orders"),
+        ("subject", "shop:orders"),
+        ("subject", "system:serviceaccount:shop/orders"),
         ("subject", ""),
     ],
 )
