@@ -46,7 +46,9 @@ def examine(
         return (*_settings(error), *unseen, *workload.findings(environ, container))
     if target is not None:
         resolved = replace(resolved, targets=(resolved.target(target),))
-    return tuple(_examined(resolved, environ, outside, pieces, container))
+    files = {each.hop.chain[0].token_file: disk.token_file(each.hop.chain[0].token_file) for each in resolved.targets}
+    pod = next((each.pod for each in files.values() if each.pod), ("NS", "POD"))
+    return tuple(each.of(*pod) for each in _examined(resolved, files, environ, outside, pieces, container=container))
 
 
 def _settings(error: ConfigError) -> Iterator[Finding]:
@@ -59,12 +61,17 @@ def _code(found: Problem) -> str:
 
 
 def _examined(
-    resolved: Config, environ: Texts, outside: Outside, pieces: Pieces, container: Workload | None
+    resolved: Config,
+    files: Mapping[str, TokenFile],
+    environ: Texts,
+    outside: Outside,
+    pieces: Pieces,
+    *,
+    container: Workload | None,
 ) -> Iterator[Finding]:
     targets = resolved.targets
     names = ", ".join(f"{each.name} by {' → '.join(hop.role.arn for hop in each.hop.chain)}" for each in targets)
     yield ok("settings", names)
-    files = {path: disk.token_file(path) for path in dict.fromkeys(each.hop.chain[0].token_file for each in targets)}
     ways, walk = _walked(targets, files, outside, environ)
     from sidecar.doctor import clock, hops  # lazily, like what they know the limits of
 

@@ -5,9 +5,11 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sidecar.doctor.facts import Seen, TokenFile, TokenHeld, Workload
 from sidecar.errors import ConfigError
@@ -18,6 +20,7 @@ from sidecar.token_file import Reading, read
 _TIMESTAMPED = re.compile(r"/\.\.\d{4}_\d\d_\d\d_\d\d_\d\d_\d\d\.\d+(/|$)")
 # Longer than any authorization token that fits a header.
 _LONGEST = 8_192
+_NAME = r"[a-z0-9][a-z0-9.-]{0,252}"
 _ENVIRON_LONGEST = 4_194_304  # above what Linux hands to a program (ARG_MAX and its strings)
 
 
@@ -27,9 +30,10 @@ def token_file(path: str, mounts: str = "/proc/self/mountinfo") -> TokenFile:
     if os.path.islink(path) and not os.path.exists(path):
         dangling = os.readlink(path)
     reading = read(path, Reading())
-    issued = _issued(reading.token) if reading.token else None
-    pinned = _pinned(path, mounts)
-    return TokenFile(path=path, reading=reading, seen=seen, dangling=dangling, pinned=pinned, issued=issued)
+    said = _payload(reading.token) if reading.token else {}
+    issued = _issued(said, reading.token.claims.expiration) if reading.token else None
+    pinned, pod = _pinned(path, mounts), _pod(said)
+    return TokenFile(path=path, reading=reading, seen=seen, dangling=dangling, pinned=pinned, issued=issued, pod=pod)
 
 
 def authorization(path: str, root: str = "/") -> TokenHeld:
@@ -103,10 +107,23 @@ def _stat(path: str) -> Seen:
     return Seen(path=path, mode=mode, uid=found.st_uid, gid=found.st_gid, is_regular=regular)
 
 
-def _issued(token: Token) -> float | None:
+def _payload(token: Token) -> Mapping[str, Any]:
     payload = token.value.reveal().split(".")[1]
-    said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4))).get("iat")
-    return float(said) if isinstance(said, int | float) and 0 <= said < token.claims.expiration else None
+    said: Mapping[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return said
+
+
+def _issued(said: Mapping[str, Any], expiration: float) -> float | None:
+    issued = said.get("iat")
+    return float(issued) if isinstance(issued, int | float) and 0 <= issued < expiration else None
+
+
+def _pod(said: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Namespace and name, as Kubernetes writes such: they go into commands."""
+    with suppress(LookupError, TypeError):
+        place = said["kubernetes.io"]["namespace"], said["kubernetes.io"]["pod"]["name"]
+        return place if all(re.fullmatch(_NAME, each) for each in place) else None
+    return None
 
 
 def _pinned(path: str, mounts: str) -> str | None:

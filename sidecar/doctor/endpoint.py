@@ -13,6 +13,8 @@ from sidecar.model import Target
 
 # SDKs refresh in the last 15 minutes of a session: what has less left is asked for at every call.
 WINDOW = 900.0
+# The image has no `kill`. There the daemon is process 1, and 1 is SIGHUP.
+SIGHUP = "kubectl -n NS exec POD -c credential-sidecar -- python3 -c 'import os; os.kill(1, 1)'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +147,8 @@ def _refused(check: str, answer: Served) -> Finding:
         return problem(check, "authorization-refused", seen, why, fix)
     seen = f"{answer.status or 'no answer'} {answer.code}"
     why = "The walk above is good, so the running sidecar waits for its next attempt: up to a minute, or five if denied"
-    now = Step(says="Have it try now, by a signal to the daemon:", paste="kill -HUP 1")
-    log = Step(says="Or see what its log says:", paste="kubectl logs POD --container credential-sidecar")
+    now = Step(says="Have it try now, by a signal to the daemon:", paste=SIGHUP)
+    log = Step(says="Or see what its log says:", paste="kubectl -n NS logs POD -c credential-sidecar")
     return problem(check, "not-served", seen, why, now, log)
 
 
@@ -155,7 +157,7 @@ def _fresh(check: str, target: Target, answer: Served, now: float) -> Finding:
     seen = f"{left / 60:.0f} min left, until {utc_of(answer.expiration or now)}"
     if left <= WINDOW:
         why = "SDKs refresh within the last 15 minutes of what they have: they ask again at every call"
-        fix = Step(says="See why it has not been refreshed:", paste="kubectl logs POD --container credential-sidecar")
+        fix = Step(says="See why it has not been refreshed:", paste="kubectl -n NS logs POD -c credential-sidecar")
         return problem(check, "nearly-expired", seen, why, fix)
     return _short(check, target) or ok(check, seen)
 

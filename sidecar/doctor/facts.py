@@ -35,7 +35,7 @@ class TokenFile:
     """A projected token's file: what a reader finds, where its link leads (if to nothing), what pins it.
 
     `pinned` is the root of a mount that shows one file, or one of kubelet's timestamped directories, for ever.
-    `issued` is the token's `iat` in Unix seconds.
+    `issued` is the token's `iat` in Unix seconds, `pod` the namespace and the name of the pod that it is bound to.
     """
 
     path: str
@@ -44,6 +44,7 @@ class TokenFile:
     dangling: str | None
     pinned: str | None
     issued: float | None
+    pod: tuple[str, str] | None = None
 
 
 class Step(StrEnum):

@@ -4,8 +4,9 @@ A finding's code is the anchor of its section in the runbook. Codes of a hop are
 status and doctor lead to the same place.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from sidecar.remedies import PAGE, anchor, known
@@ -41,10 +42,19 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """Something to do, in a sentence; `paste` is the command, statement or piece of a pod spec that does it."""
+    """Something to do, in a sentence; `paste` is the command, statement or piece of a pod spec that does it.
+
+    Commands of kubectl name the pod by NS and POD, until it is known which one it is.
+    """
 
     says: str
     paste: str = ""
+
+    def of(self, namespace: str, pod: str) -> "Step":
+        """The same, of that pod."""
+        if not self.paste.startswith("kubectl "):
+            return self
+        return replace(self, paste=re.sub(r"\bPOD\b", pod, re.sub(r"\bNS\b", namespace, self.paste)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,11 @@ class Finding:
     causes: tuple[str, ...] = ()
     tell: tuple[Step, ...] = ()
     fix: tuple[Step, ...] = ()
+
+    def of(self, namespace: str, pod: str) -> "Finding":
+        """The same, its commands filled in for that pod."""
+        tell, fix = (tuple(each.of(namespace, pod) for each in steps) for steps in (self.tell, self.fix))
+        return replace(self, tell=tell, fix=fix)
 
     @property
     def part(self) -> Part | None:

@@ -145,7 +145,7 @@ _PASTE = {
     "InvalidIdentityToken": "aws iam list-open-id-connect-providers",
     "IDPCommunicationError": "curl --fail ISSUER/.well-known/openid-configuration",
     "RegionDisabledException": "aws account enable-region --region-name {region}",
-    "TokenExpired": "kubectl get events --field-selector involvedObject.name=POD",
+    "TokenExpired": "kubectl -n NS get events --field-selector involvedObject.name=POD",
 }
 
 

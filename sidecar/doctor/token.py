@@ -103,7 +103,9 @@ def _mounted(path: str) -> Step:
 def _rotated() -> Step:
     says = "See what kubelet says of the volume; where the pod is all that is old, a new one has a new token:"
     paste = (
-        "kubectl describe pod POD\nkubectl get events --field-selector involvedObject.name=POD\nkubectl delete pod POD"
+        "kubectl -n NS describe pod POD\n"
+        "kubectl -n NS get events --field-selector involvedObject.name=POD\n"
+        "kubectl -n NS delete pod POD"
     )
     return Step(says=says, paste=paste)
 

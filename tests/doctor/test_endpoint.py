@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shlex
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from sidecar import authorization, bypass
-from sidecar.doctor import workload
+from sidecar.doctor import endpoint, workload
 from sidecar.doctor.facts import Workload
 from tests.doctor.clinic import MARKS, Clinic, Report, clinic
 from tests.process import Sidecar, run
@@ -305,6 +306,16 @@ async def test_what_waits_for_its_next_attempt_is_told_from_what_cannot(tmp_path
             report = await here.examine()
     assert [each["code"] for each in report.problems] == ["not-served"], report.text
     assert "waits for its next attempt" in report.cause["why"]
+
+
+async def test_the_command_that_has_it_try_now_wants_no_program_that_the_image_lacks(tmp_path: Path) -> None:
+    *_, program, flag, code = shlex.split(endpoint.SIGHUP)
+    assert (program, flag) == ("python3", "-c")
+    async with clinic(tmp_path) as here, here.daemon() as daemon:
+        await daemon.served()
+        here_it_is = code.replace("kill(1,", f"kill({daemon.process.pid},")
+        await (await asyncio.create_subprocess_exec(sys.executable, flag, here_it_is)).wait()
+        await daemon.event("RefreshAsked", granted=True)
 
 
 async def test_sessions_that_lie_inside_the_sdks_windows(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from sidecar.doctor import disk
+from tests.builders import write_token
 from tests.doctor.clinic import MARKS, Clinic, Report, clinic
 
 pytestmark = MARKS
@@ -131,6 +132,39 @@ async def test_4_what_is_no_token(tmp_path: Path, text: str) -> None:
         assert str(here.kubelet.path) in report.cause["seen"]
         here.kubelet.project()
         await here.recover()
+
+
+POD = ("shop", "orders-7d4b9c-xk2lp")
+
+
+async def test_5_a_token_that_has_ended_still_says_whose_pod_it_is(tmp_path: Path) -> None:
+    async with clinic(tmp_path) as here:
+        now = int(here.sts.wall())
+        here.kubelet.project(here.kubelet.mint(exp=now - HOUR, iat=now - 2 * HOUR, nbf=now - 2 * HOUR))
+        report = await here.examine()
+        namespace, pod = POD
+        assert report.pastes[0].splitlines() == [
+            f"kubectl -n {namespace} describe pod {pod}",
+            f"kubectl -n {namespace} get events --field-selector involvedObject.name={pod}",
+            f"kubectl -n {namespace} delete pod {pod}",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("claims", "pod"),
+    [
+        ({"namespace": "shop", "pod": {"name": "orders-7d4b9c-xk2lp"}}, POD),
+        ({"namespace": "shop", "pod": {"name": "$(reboot)"}}, None),
+        ({"namespace": "shop", "pod": {}}, None),
+        ({"namespace": 1, "pod": {"name": "orders"}}, None),
+        ("shop", None),
+    ],
+)
+def test_no_command_is_filled_in_with_what_no_pod_is_called(
+    tmp_path: Path, claims: Any, pod: tuple[str, str] | None
+) -> None:
+    write_token(tmp_path / "token", **{"kubernetes.io": claims})
+    assert disk.token_file(str(tmp_path / "token")).pod == pod
 
 
 async def test_4_a_pipe_is_not_opened(tmp_path: Path) -> None:
