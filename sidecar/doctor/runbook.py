@@ -43,5 +43,6 @@ def explain(code: str, folders: Sequence[Path] = _FOLDERS) -> str:
 
         near = get_close_matches(name, found, n=3)
         remedy = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(sorted(found))}."
+        remedy = f"{remedy} What fails in the log and in /status names its section as `runbook`."
         raise ConfigError.of("--explain", code, "flag --explain", "the runbook has no such section", remedy)
     return "\n".join(found[each] for each in named)

@@ -119,6 +119,12 @@ def test_explain_says_what_is_near(slip: str, near: str, capsys: pytest.CaptureF
     assert near in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("event", ["HopFailed", "TokenFailed", "Skewed", "PhaseChanged", "Started"])
+def test_explain_of_an_event_that_has_no_section_says_where_its_lines_name_one(event: str) -> None:
+    with pytest.raises(ConfigError, match="the log and in /status names its section as `runbook`"):
+        runbook.explain(event)
+
+
 def test_explain_lists_all_where_nothing_is_near() -> None:
     with pytest.raises(ConfigError) as caught:
         runbook.explain("0")
