@@ -137,7 +137,7 @@ def _greet(sock: socket.socket, host: str, authorities: str) -> None:
     try:
         context = ssl.create_default_context(cafile=authorities)
     except OSError as error:
-        raise _Ended(Step.AUTHORITY, authorities, f"the file cannot be used: {_word(error)}") from None
+        raise _Ended(Step.AUTHORITY, "", _word(error)) from None
     try:
         with context.wrap_socket(sock, server_hostname=host):
             pass

@@ -16,9 +16,10 @@ def finding(found: Reach) -> Finding:
         by = f", by the proxy {found.proxy}" if found.proxy else ""
         return ok(check, f"{found.url}{by}")
     code = _code(found)
-    effect = _EFFECTS[code].format(scheme=urlsplit(found.url).scheme.upper())
+    kind = "no-authorities" if found.step is Way.AUTHORITY and not found.peer else code
+    effect = _EFFECTS[kind].format(scheme=urlsplit(found.url).scheme.upper())
     why = f"{effect}. {remedy('Timeout' if found.is_silent else 'ConnectionError', 1)}"
-    return problem(check, code, f"{_SEEN[code].format(found=found)}: {found.wrong}", why, *_fix(code, found))
+    return problem(check, code, f"{_SEEN[kind].format(found=found)}: {found.wrong}", why, *_fix(kind, found))
 
 
 def _code(found: Reach) -> str:
@@ -34,6 +35,7 @@ _SEEN = {
     "sts-route": "{found.peer} has a name and does not answer",
     "sts-proxy": "the proxy {found.peer} does not lead to {found.url}",
     "sts-authority": "{found.peer} shows a certificate that {found.authorities} does not vouch for",
+    "no-authorities": "the file of trusted authorities {found.authorities} cannot be used",
 }
 _EFFECTS = {
     "region-unknown": "There is no such region, or none with an STS of this name",
@@ -41,14 +43,15 @@ _EFFECTS = {
     "sts-route": "The name is found, so DNS works; what lies between here and there does not let it through",
     "sts-proxy": "{scheme}_PROXY says that STS is reached through it",
     "sts-authority": "Something between here and STS opens TLS, or the wrong file of authorities is in use",
+    "no-authorities": "Without authorities nobody's certificate is trusted, not STS's either",
 }
 
 
-def _fix(code: str, found: Reach) -> tuple[Step, ...]:
+def _fix(kind: str, found: Reach) -> tuple[Step, ...]:
     parts = urlsplit(found.url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     known = {"root": quote(f"{parts.scheme}://{parts.netloc}/"), "name": parts.hostname, "port": port}
-    return tuple(Step(says=says.format_map(known), paste=paste.format_map(known)) for says, paste in _FIXES[code])
+    return tuple(Step(says=says.format_map(known), paste=paste.format_map(known)) for says, paste in _FIXES[kind])
 
 
 _FIXES = {
@@ -74,6 +77,12 @@ _FIXES = {
         ("See who vouches for it:", "openssl s_client -connect {name}:{port} -servername {name} </dev/null"),
         (
             "Where that is a proxy of yours, name the file with its authority in the sidecar's environment:",
+            "AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
+        ),
+    ),
+    "no-authorities": (
+        (
+            "Mount it there, or name one that is there, in the sidecar's environment:",
             "AWS_CA_BUNDLE=/etc/ssl/certs/ca-certificates.crt",
         ),
     ),

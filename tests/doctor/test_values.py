@@ -217,7 +217,7 @@ def test_a_proxy_whose_url_is_none_is_what_is_in_the_way(said: str) -> None:
 def test_the_fix_of_the_way_is_for_the_scheme_and_port_of_the_endpoints_url(
     url: str, step: Step, paste: str, says: str
 ) -> None:
-    found = reach.finding(Reach(region=REGION, url=url, proxy=None, step=step))
+    found = reach.finding(Reach(region=REGION, url=url, proxy=None, step=step, peer="sts.test"))
     assert found.fix[0].paste.endswith(paste)
     assert says in f"{found.why} {found.fix[0].says}"
 

@@ -80,7 +80,9 @@ async def test_22_a_file_of_authorities_that_is_not_there(tmp_path: Path) -> Non
     async with clinic(tmp_path, {"AWS_CA_BUNDLE": str(tmp_path / "nowhere.pem")}, is_proxied=True) as here:
         report = await here.examine()
         assert report.cause["code"] == "sts-authority"
-        assert "the file cannot be used" in report.cause["seen"]
+        wrong = f"the file of trusted authorities {tmp_path}/nowhere.pem cannot be used: no such file or directory"
+        assert report.cause["seen"].endswith(wrong)
+        assert [step["says"].split(",")[0] for step in report.cause["fix"]] == ["Mount it there"]
 
 
 async def test_22_a_proxy_that_nobody_listens_on_and_one_that_refuses(tmp_path: Path) -> None:
