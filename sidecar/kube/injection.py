@@ -5,6 +5,7 @@ pod that has everything is left as it is, whoever gave it: so injection is idemp
 other webhooks have added in between, and over another version of the injector.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -43,6 +44,9 @@ class Injector:
     @classmethod
     def told(cls, image: str | None, said: Sequence[tuple[str, str]], random_token: Callable[[], str]) -> Self:
         """By a command line: an image, or none, and what is set; ConfigError where that is wrong for every pod."""
+        if image is not None and not re.fullmatch(r"(?a)[\w.:/@-]+", image):  # of the name of an image, every character
+            remedy = "Write it as registry.example.com/credential-sidecar:0.1.0. Is a variable empty?"
+            raise ConfigError.of("--image", image, "command line", "not the name of an image", remedy)
         defaults: dict[str, str] = {}
         for name, value in said:
             if name in defaults:
@@ -54,7 +58,7 @@ class Injector:
         except ConfigError as error:  # what is missing may be said by the pods
             if problems := [each for each in error.problems if each.setting.removeprefix(PREFIX) in defaults]:
                 raise ConfigError(problems) from None
-        return cls(image=image or IMAGE, defaults=defaults, random_token=random_token)
+        return cls(image=IMAGE if image is None else image, defaults=defaults, random_token=random_token)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -55,6 +55,13 @@ def test_a_diff_is_given_instead(out: Output) -> None:
     assert printed.startswith(f"--- {CHARTS[0]}\n+++ {CHARTS[0]}\n@@ ")
 
 
+@pytest.mark.parametrize("image", ["", "a b", "name:tag\n"])
+def test_what_is_no_image_is_refused_before_a_pod_has_it(image: str) -> None:
+    code, out, err = ran([*SETS, "--image", image], CHARTS[0].read_bytes())
+    assert (code, out) == (2, b"")
+    assert err.startswith(f"credential-sidecar: --image={image!r} (from command line): not the name of an image.")
+
+
 def test_the_image_and_only_what_is_labelled(out: Output, tmp_path: Path) -> None:
     pod = "apiVersion: v1\nkind: Pod\nmetadata: {labels: %s}\nspec: {containers: [{name: app}]}\n"
     text = pod % '{credential-sidecar.io/inject: "true"}' + "---\n" + pod % "{}"
