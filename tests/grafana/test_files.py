@@ -163,6 +163,15 @@ def test_the_runbook_has_a_row_for_everything_that_an_alert_can_name() -> None:
     assert named_in_rows("RequestsRefused") == {*Refusal}
 
 
+def test_a_sentence_of_an_alert_looks_at_the_namespace_that_it_is_about() -> None:
+    said = " ".join(rule["annotations"]["description"] for rule in ALERTS)
+    selectors = [matchers for _, matchers in _SELECTOR.findall(re.sub(r"%(\[\d\])?q", '""', said))]
+    assert len(selectors) > 5
+    assert [
+        each for each in selectors if {"cluster", "namespace"} - {label for label, _ in _MATCHER.findall(each)}
+    ] == []
+
+
 def test_the_page_lists_every_alert_with_what_the_rules_say() -> None:
     rows = re.findall(r"^\| \[(\w+)\]\(([^)]+)\) \| ([^|]+) \|", figures.PAGE.read_text(), re.MULTILINE)
     said = {

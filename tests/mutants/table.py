@@ -1466,6 +1466,13 @@ ALERTS = (
         test=f"{_BY_HAND}[days]",
     ),
     Mutant(
+        name="alert looks at all pods for the name of one",
+        file=_ALERTS,
+        old="credential_sidecar_consecutive_failures{cluster=%[1]q,namespace=%[2]q,target=%[3]q} > 0",
+        new="credential_sidecar_consecutive_failures > 0",
+        test="tests/grafana/test_files.py::test_a_sentence_of_an_alert_looks_at_the_namespace_that_it_is_about",
+    ),
+    Mutant(
         name="alert leads to another one's page",
         file=_ALERTS,
         old="docs/runbook-alerts.md#tokenstuck",
