@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,7 +15,7 @@ from tests.house import ROOT
 
 DASHBOARDS: Final = ROOT / "grafana" / "dashboards"
 NAMES: Final = ("fleet", "pod")
-_CHOSEN: Final = {"$cluster": CLUSTER, "$workload": ".*", "$target": ".*", "$pod": "orders-0", "$__rate_interval": "5m"}
+_CHOSEN: Final = {"$workload": ".*", "$target": ".*", "$pod": "orders-0", "$__range": "3h"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,21 @@ class Panel:
         return server.at(self.asked(letter, life), EPOCH + minute * MINUTE)
 
 
-def filled(query: str, life: str) -> str:
+def filled(query: str, life: str, cluster: str = CLUSTER) -> str:
     """`query` with Grafana's variables as they are for that life."""
-    for name, value in {**_CHOSEN, "$namespace": life}.items():
+    for name, value in {**_CHOSEN, "$namespace": life, "$cluster": cluster}.items():
         query = query.replace(name, value)
     assert "$" not in query, query
     return query
+
+
+def variables(name: str) -> Iterator[tuple[str, str, str]]:
+    """Those of a dashboard that Prometheus has: their names, a selector, and the label whose values they are."""
+    for each in document(name)["templating"]["list"]:
+        if each["type"] == "query":
+            found = re.fullmatch(r"label_values\((.+), (\w+)\)", each["query"])
+            assert found is not None, each["query"]
+            yield each["name"], *found.groups()
 
 
 def document(name: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.grafana import figures
 from tests.grafana.lives import LENGTH
-from tests.grafana.panels import DASHBOARDS, NAMES, document, filled
+from tests.grafana.panels import DASHBOARDS, NAMES, document, filled, variables
 from tests.grafana.prometheus import Prometheus, tool
 from tests.harness import EPOCH
 from tests.house import ROOT
@@ -65,10 +65,8 @@ def test_refreshes_and_failures_are_marked_when_they_happened(recorded: Promethe
 
 def test_the_variables_of_the_dashboards_have_values(recorded: Prometheus) -> None:
     for name in NAMES:
-        for each in document(name)["templating"]["list"]:
-            if each["type"] == "query":
-                selector, label = re.fullmatch(r"label_values\((.+), (\w+)\)", each["query"]).groups()  # type: ignore[union-attr]  # or it fails
-                assert {sample.labels[label] for sample in recorded.at(filled(selector, "outage"), EPOCH + 6000)}
+        for _, selector, label in variables(name):
+            assert {sample.labels[label] for sample in recorded.at(filled(selector, "outage"), EPOCH + 6000)}
 
 
 def test_the_figures_are_those_of_the_lives(recorded: Prometheus) -> None:

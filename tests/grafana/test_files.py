@@ -19,7 +19,7 @@ from sidecar.remedies import known
 from tests.deploy.test_helm_alerts import ALERTS as INJECTORS
 from tests.grafana import figures
 from tests.grafana.drawing import colors
-from tests.grafana.panels import NAMES, document, panels
+from tests.grafana.panels import NAMES, document, panels, variables
 from tests.house import ROOT
 from tools import alerts
 
@@ -161,6 +161,18 @@ def test_the_runbook_has_a_row_for_everything_that_an_alert_can_name() -> None:
     assert named_in_rows("HopDenied") == {*re.findall(r'code=~"([^"]+)"', denied)[0].split("|")}
     assert named_in_rows("HopDenied") | named_in_rows("CredentialsExpireSoon") == {*known(1), *known(2), OTHER}
     assert named_in_rows("RequestsRefused") == {*Refusal}
+
+
+def test_what_the_fleet_shows_over_time_is_recorded() -> None:
+    over_time = [each for each in panels() if each.dashboard == "fleet" and each.kind not in {"stat", "table"}]
+    asked = {each.title: " ".join(expr for expr, _ in each.queries.values()) for each in over_time}
+    assert len(asked) > 10
+    assert {title: _SELECTOR.findall(expr) for title, expr in asked.items() if _SELECTOR.search(expr)} == {}
+
+
+def test_variables_that_have_no_pods_are_read_from_what_is_recorded() -> None:
+    raw = {variable for name in NAMES for variable, selector, _ in variables(name) if _SELECTOR.search(selector)}
+    assert raw == {"pod"}
 
 
 def test_a_sentence_of_an_alert_looks_at_the_namespace_that_it_is_about() -> None:

@@ -33,7 +33,11 @@ _ENDS: Final = f"(credential_sidecar_credentials_expiration_timestamp_seconds{{{
 _RECORDED: Final = " Recorded for namespaces as a whole: the choice of workload does not count here."
 _FAILS: Final = f"credential_sidecar:hop_failures:rate5m{{{_R}}}"
 _TAKES: Final = f"credential_sidecar:hop_duration_seconds_bucket:rate5m{{{_N}}}"
-_ANSWERS: Final = f"credential_sidecar_request_duration_seconds_bucket{{{_PODS}}}"
+_ANSWERS: Final = f"credential_sidecar:request_duration_seconds_bucket:rate5m{{{_N}}}"
+_FIRST: Final = f"credential_sidecar:credentials_expiration_timestamp_seconds:min{{{_R}}}"
+_FAILING: Final = f"credential_sidecar:targets:failing{{{_R}}}"
+# The same at every instant of what is shown, so that no namespace comes and goes.
+_MOST: Final = f"sum by (namespace) (max_over_time({_FAILING}[$__range] @ end()))"
 
 _NOW = (
     Panel(
@@ -70,7 +74,7 @@ _NOW = (
         kind=number,
         unit="s",
         description="Life that is left in the credentials that expire first; below 20 minutes somebody is called.",
-        queries=((f"min({_ENDS} - time())", ""),),
+        queries=((f"min({_ENDS}) - time()", ""),),
         base=RED,
         steps=LEFT,
         size=(4, 4),
@@ -103,7 +107,7 @@ _NEXT = (
         unit="s",
         description="The twenty targets with the least life left. Half an hour is well; less means that "
         "refreshing fails.",
-        queries=((f"bottomk(20, {_ENDS} - time())", "life left"),),
+        queries=((f"bottomk(20, {_ENDS}) - time()", "life left"),),
         base=RED,
         steps=LEFT,
         empty="No pod has credentials",
@@ -113,12 +117,13 @@ _NEXT = (
         title="Life left over the fleet",
         kind=lines,
         unit="s",
-        description="Half of the fleet is above the median, one pod in twenty below the lower line. All move "
-        "between 30 and 60 minutes; a line that falls below is a fleet that is not refreshed.",
+        description="Of the pod of each namespace and target that expires first: the least, that of one in twenty "
+        "namespaces, and that of half of them. All move between 30 and 60 minutes; where only the lowest line falls "
+        "it is one namespace's trouble, where the median falls it is everybody's." + _RECORDED,
         queries=(
-            (f"min({_ENDS} - time())", "first to expire"),
-            (f"quantile(0.05, {_ENDS} - time())", "one in twenty"),
-            (f"quantile(0.5, {_ENDS} - time())", "median"),
+            (f"min({_FIRST}) - time()", "first to expire"),
+            (f"quantile(0.05, {_FIRST}) - time()", "one in twenty"),
+            (f"quantile(0.5, {_FIRST}) - time()", "median"),
         ),
         base=RED,
         steps=((GREEN, 1200.0),),
@@ -127,8 +132,8 @@ _NEXT = (
         title="Phases",
         kind=areas,
         description="Fresh and stale are served; stale is due for its refresh, or failed to get it. Empty and "
-        "expired are not.",
-        queries=((f"sum by (phase) (credential_sidecar_phase{{{_F}}})", "{{phase}}"),),
+        "expired are not." + _RECORDED,
+        queries=((f"sum by (phase) (credential_sidecar:targets:phase{{{_R}}})", "{{phase}}"),),
         colors=PHASES,
     ),
     Panel(
@@ -153,10 +158,10 @@ _WHY = (
         empty="No attempt failed",
     ),
     Panel(
-        title="Cannot be refreshed, by namespace",
+        title="Cannot be refreshed: the ten namespaces with most",
         kind=areas,
-        description="Targets whose last attempt failed." + _RECORDED,
-        queries=((f"sum by (namespace) (credential_sidecar:targets:failing{{{_R}}})", "{{namespace}}"),),
+        description="Targets whose last attempt failed, of the namespaces that had most of them at a time." + _RECORDED,
+        queries=((f"sum by (namespace) ({_FAILING}) and topk(10, {_MOST})", "{{namespace}}"),),
         empty="Every target can be refreshed",
     ),
     Panel(
@@ -174,13 +179,8 @@ _WHY = (
         unit="cpm",
         description="Attempts a minute: success; denied, which IAM has to cure; unavailable, which passes; "
         "source_gone, where the chain is walked from the token again; token, where there is none to "
-        "spend.",
-        queries=(
-            (
-                f"sum by (outcome) (rate(credential_sidecar_refreshes_total{{{_F}}}[$__rate_interval])) * 60",
-                "{{outcome}}",
-            ),
-        ),
+        "spend." + _RECORDED,
+        queries=((f"sum by (outcome) (credential_sidecar:refreshes:rate5m{{{_R}}}) * 60", "{{outcome}}"),),
         colors=OUTCOMES,
     ),
 )
@@ -221,24 +221,25 @@ _STS = (
         kind=lines,
         unit="s",
         description="STS's time less the node's, of the nodes that are furthest ahead and behind. At 300 s "
-        "signatures fail.",
+        "signatures fail." + _RECORDED,
         queries=(
-            (f"max(credential_sidecar_clock_skew_seconds{{{_PODS}}})", "node behind"),
-            (f"min(credential_sidecar_clock_skew_seconds{{{_PODS}}})", "node ahead"),
+            (f"max(credential_sidecar:clock_skew_seconds:max{{{_N}}})", "node behind"),
+            (f"min(credential_sidecar:clock_skew_seconds:min{{{_N}}})", "node ahead"),
         ),
         steps=((ORANGE, 60.0), (RED, 240.0)),
     ),
 )
-_TOKEN: Final = f"(credential_sidecar_token_expiration_timestamp_seconds{{{_PODS}}} > 0)"
+_TOKEN: Final = f"credential_sidecar:token_expiration_timestamp_seconds:min{{{_N}}}"
 _TOKENS = (
     Panel(
         title="Life left in tokens",
         kind=lines,
         unit="s",
-        description="kubelet replaces a token at four fifths of its life: one of an hour never has less than 12 "
-        "minutes, one of a day never less than 4 hours. A line that goes on falling is a kubelet that"
-        " does not rotate.",
-        queries=((f"min({_TOKEN} - time())", "first to expire"), (f"quantile(0.5, {_TOKEN} - time())", "median")),
+        description="Of the pod of each namespace whose token ends first: the least, and that of half of the "
+        "namespaces. kubelet replaces a token at four fifths of its life: one of an hour never has less than 12 "
+        "minutes, one of a day never less than 4 hours. A line that goes on falling is a kubelet that does not rotate."
+        + _RECORDED,
+        queries=((f"min({_TOKEN}) - time()", "first to expire"), (f"quantile(0.5, {_TOKEN}) - time()", "median")),
         base=RED,
         steps=((GREEN, 300.0),),
         empty="No pod has a token",
@@ -246,11 +247,11 @@ _TOKENS = (
     Panel(
         title="Token rotations and troubles",
         kind=lines,
-        unit="short",
-        description="Tokens that were replaced, and looks that found a new trouble, in the last hour.",
+        unit="cpm",
+        description="Tokens that were replaced, and looks that found a new trouble, a minute." + _RECORDED,
         queries=(
-            (f"sum(increase(credential_sidecar_token_rotations_total{{{_PODS}}}[1h]))", "rotations"),
-            (f"sum by (reason) (increase(credential_sidecar_token_errors_total{{{_PODS}}}[1h])) > 0", "{{reason}}"),
+            (f"sum(credential_sidecar:token_rotations:rate5m{{{_N}}}) * 60", "rotations"),
+            (f"sum by (reason) (credential_sidecar:token_errors:rate5m{{{_N}}}) * 60", "{{reason}}"),
         ),
     ),
 )
@@ -259,26 +260,19 @@ _SERVING = (
         title="Requests by status",
         kind=areas,
         unit="reqps",
-        description="Answers on a target's merits: 200 with credentials; 503, nothing to serve; 403, and STS denies.",
-        queries=(
-            (f"sum by (status) (rate(credential_sidecar_requests_total{{{_F}}}[$__rate_interval]))", "{{status}}"),
-        ),
+        description="Answers on a target's merits: 200 with credentials; 503, nothing to serve; 403, and STS denies."
+        + _RECORDED,
+        queries=((f"sum by (status) (credential_sidecar:requests:rate5m{{{_R}}})", "{{status}}"),),
         colors=STATUSES,
         empty="Nobody asked for credentials",
     ),
     Panel(
         title="Refused requests by reason",
         kind=areas,
-        unit="reqps",
-        description="Requests that were turned away before it was looked whether there are credentials: a wrong "
-        "authorization token, a proxy between, a wrong path. Their programs have no credentials of "
-        "ours.",
-        queries=(
-            (
-                f"sum by (reason) (rate(credential_sidecar_refused_total{{{_PODS}}}[$__rate_interval])) > 0",
-                "{{reason}}",
-            ),
-        ),
+        description="Requests within ten minutes that were turned away before it was looked whether there are "
+        "credentials: a wrong authorization token, a proxy between, a wrong path. Their programs have no credentials "
+        "of ours." + _RECORDED,
+        queries=((f"sum by (reason) (credential_sidecar:refused:increase10m{{{_N}}})", "{{reason}}"),),
         empty="Nobody was refused",
     ),
     Panel(
@@ -286,8 +280,8 @@ _SERVING = (
         kind=lines,
         unit="s",
         description="99 of 100 answers are faster. They come from memory; only before the first credentials a "
-        "request waits, for 0.8 s at most.",
-        queries=((f"histogram_quantile(0.99, sum by (le) (rate({_ANSWERS}[$__rate_interval]))) > 0", "p99"),),
+        "request waits, for 0.8 s at most." + _RECORDED,
+        queries=((f"histogram_quantile(0.99, sum by (le) ({_ANSWERS})) > 0", "p99"),),
         steps=((ORANGE, 0.05),),
         empty="Nobody asked for credentials",
     ),
@@ -296,8 +290,8 @@ _SERVING = (
         kind=lines,
         unit="percentunit",
         description="The fullest of all: share of the space for session policy and tags that is used. Above 100 %"
-        " STS refuses.",
-        queries=((f"max by (hop) (credential_sidecar_packed_policy_ratio{{{_F}}})", "hop {{hop}}"),),
+        " STS refuses." + _RECORDED,
+        queries=((f"max by (hop) (credential_sidecar:packed_policy_ratio:max{{{_R}}})", "hop {{hop}}"),),
         steps=((ORANGE, 0.8), (RED, 1.0)),
     ),
 )

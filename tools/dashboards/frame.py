@@ -20,6 +20,8 @@ OPEN_POD: Final = f"/d/{POD}?" + "&".join(
     ]
 )
 _INFO: Final = "credential_sidecar_build_info"
+# Recorded: a few series for each namespace, where pods are thousands.
+_KNOWN: Final = "credential_sidecar:targets:all"
 _PLACE: Final = 'cluster=~"$cluster",namespace=~"$namespace"'
 
 
@@ -47,9 +49,9 @@ def _link(title: str, url: str) -> dashboard.DashboardLink:
 
 def places() -> list[dashboard.QueryVariable]:
     """Cluster and namespace; a Prometheus of one cluster has no label `cluster`, and `All` holds there."""
-    namespace = f'label_values({_INFO}{{cluster=~"$cluster"}}, namespace)'
+    namespace = f'label_values({_KNOWN}{{cluster=~"$cluster"}}, namespace)'
     return [
-        choice("cluster", "Cluster", f"label_values({_INFO}, cluster)"),
+        choice("cluster", "Cluster", f"label_values({_KNOWN}, cluster)"),
         choice("namespace", "Namespace", namespace),
     ]
 
@@ -67,7 +69,7 @@ def pod() -> dashboard.QueryVariable:
 
 def target() -> dashboard.QueryVariable:
     """What is served."""
-    return choice("target", "Target", f"label_values(credential_sidecar_phase{{{_PLACE}}}, target)")
+    return choice("target", "Target", f"label_values({_KNOWN}{{{_PLACE}}}, target)")
 
 
 def choice(name: str, label: str, query: str) -> dashboard.QueryVariable:
