@@ -12,7 +12,7 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos clients deploy doctor browser grafana image mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients deploy doctor browser grafana fleet image mutants bench docs lock clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -70,6 +70,9 @@ grafana: $(VENV)/deploy.stamp ## dashboards, panels and alerts by a real Prometh
 	$(if $(WRITE),$(PY) -m tools.dashboards)
 	$(if $(WRITE),$(PY) -m tests.grafana.figures)
 	$(PY) -m pytest -m grafana tests/grafana $(ARGS)
+
+fleet: $(VENV)/deploy.stamp ## rules and dashboard with 10,000 pods in a real Prometheus, measured: 10 GB, minutes (ARGS=1000 pods)
+	$(PY) -m tests.grafana.fleet $(ARGS)
 
 image: $(VENV)/test.stamp ## the container image on a Debian machine without a registry: built, weighed, run in real pods (as root)
 	$(PY) -m tools.image
