@@ -12,7 +12,8 @@ LOCKED  := $(INSTALL) --require-hashes --only-binary :all: --requirement
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format chaos clients deploy doctor browser grafana fleet image mutants bench docs lock clean FORCE
+.PHONY: help demo test lint format chaos clients cluster deploy doctor browser grafana fleet image mutants bench docs lock \
+	clean FORCE
 
 help: ## this page
 	@echo 'credential-sidecar: make TARGET [ARGS="…"]'
@@ -77,6 +78,15 @@ fleet: $(VENV)/deploy.stamp ## rules and dashboard with 10,000 pods in a real Pr
 image: $(VENV)/test.stamp ## the container image on a Debian machine without a registry: built, weighed, run in real pods (as root)
 	$(PY) -m tools.image
 	$(PY) -m pytest -m image tests/image $(ARGS)
+
+# Namespaces of its own: its network leads nowhere, and whatever was started or mounted is gone at the end.
+NODE = unshare --net --mount --pid --fork --kill-child --mount-proc sh -c 'ip link set lo up && \
+	ip address add 192.0.2.1/32 dev lo && ip address add 10.96.0.1/32 dev lo && exec "$$@"' sh
+
+cluster: $(VENV)/test.stamp ## a real cluster of one node: the chart, injected pods and what becomes of them (as root, with Go)
+	$(PY) -m tools.image
+	$(PY) -m tests.deploy.tools helm kubernetes
+	$(NODE) $(PY) -m pytest -m cluster tests/cluster $(ARGS)
 
 mutants: $(VENV)/test.stamp ## plant every known defect and show the test that sees it
 	$(PY) -m tests.mutants $(ARGS)

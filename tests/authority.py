@@ -41,7 +41,7 @@ class Authority:
     def pair(self, life: timedelta = DAY, *, usage: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH) -> Pair:
         """A fresh certificate that lives for so long from now on, or ended so long ago."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.DNSName("credential-sidecar.injector.svc")]
+        names: list[x509.GeneralName] = [x509.DNSName("credential-sidecar-injector.credential-sidecar.svc")]
         names.append(x509.IPAddress(ip_address("127.0.0.1")))
         signed = (
             self._builder(x509.Name([]), key.public_key(), life)

@@ -67,7 +67,9 @@ def room(tmp_path: Path) -> Room:
 def shown(context: ssl.SSLContext) -> str:
     """The serial number that a client sees in a handshake."""
     there, back = ssl.MemoryBIO(), ssl.MemoryBIO()
-    client = AUTHORITY.client().wrap_bio(back, there, server_hostname="credential-sidecar.injector.svc")
+    client = AUTHORITY.client().wrap_bio(
+        back, there, server_hostname="credential-sidecar-injector.credential-sidecar.svc"
+    )
     server = context.wrap_bio(there, back, server_side=True)
     for side in (client, server, client):
         try:
@@ -86,7 +88,7 @@ def test_a_certificate_is_used_and_told_with_what_is_in_it(room: Room) -> None:
     (loaded,) = room.events
     assert isinstance(loaded, CertificateLoaded)
     assert int(loaded.serial, 16) == int(GOOD.serial, 16)
-    assert loaded.names == ("credential-sidecar.injector.svc", "127.0.0.1")
+    assert loaded.names == ("credential-sidecar-injector.credential-sidecar.svc", "127.0.0.1")
     assert loaded.expiration.endswith("Z")
 
 
