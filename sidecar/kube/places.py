@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sidecar.kube.documents import List, Map, Node
 from sidecar.kube.writing import Layout
 
-_DASH = re.compile(r"^ *-(?=\s)", re.MULTILINE)
+_DASH = re.compile(r"^ *-(?!\S)", re.MULTILINE)
 
 
 class Page:
@@ -63,7 +63,7 @@ class Page:
             first = self._dash(_DASH, first)
         if at == 0:
             return first
-        alike = re.compile(rf"^ {{{self.column(first)}}}-(?=\s)", re.MULTILINE)
+        alike = re.compile(rf"^ {{{self.column(first)}}}-(?!\S)", re.MULTILINE)
         return self._dash(alike, parent.items[at - 1].end)
 
     def _dash(self, form: re.Pattern[str], begin: int) -> int:

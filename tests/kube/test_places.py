@@ -55,6 +55,8 @@ def test_above_a_key_are_the_comments_that_are_indented_like_it(text: str, above
         ("l:\n- a\n- # - b\n  c\n-\n  - d\n- e: f\n", [0, 0, 0, 0]),
         ("l: &a\n  - a\n  - - b\n", [2, 2]),
         ("l: !!seq # - a\n    -   a\n", [4]),
+        ("l:\n- a\n-", [0, 0]),
+        ("l: &a\n  -", [2]),
     ],
 )
 def test_every_item_has_its_dash(text: str, columns: list[int]) -> None:
