@@ -41,7 +41,7 @@ OWNERS = {
     "jwt": {"tokens"},
     "orjson": {"kube"},
     "prometheus_client": {"kube", "metrics"},
-    "ruamel": {"kube"},
+    "yaml": {"kube"},
 }
 # A list of what is pure, so that whatever is not on it is noticed.
 PURE_LIBRARY = {

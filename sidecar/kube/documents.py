@@ -1,5 +1,6 @@
 """YAML as a tree that knows its place in the text, and the data it says, read as Kubernetes reads it.
 
+The parser is libyaml, which Kubernetes' own was made after: they take and refuse the same but for rarities.
 Nothing is ever written from the tree: who changes a manifest changes places of its text (`edits`), so what is not
 changed stays as it was written, character by character. JSON is YAML here, its tabs as blanks.
 """
@@ -7,12 +8,13 @@ changed stays as it was written, character by character. JSON is YAML here, its 
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
-from ruamel.yaml.events import (
+import yaml
+from yaml.cyaml import CSafeLoader
+from yaml.events import (
     AliasEvent,
     CollectionEndEvent,
     CollectionStartEvent,
@@ -22,7 +24,7 @@ from ruamel.yaml.events import (
     NodeEvent,
     ScalarEvent,
 )
-from ruamel.yaml.reader import ReaderError
+from yaml.reader import ReaderError
 
 MERGE: Final = "<<"
 _DEEPEST = 100  # levels; a pod template in a list has a tenth
@@ -41,6 +43,9 @@ _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _TAGS = {f"tag:yaml.org,2002:{name}" for name in ("null", "bool", "int", "float")}
 
 _COLON = re.compile(r"\s*:")
+_MARKERS = re.compile(r"^((?:---|\.\.\.)(?:[ \t\r].*)?)$", re.MULTILINE)
+_COMMENTS = re.compile(r"^[ \t]*#.*", re.MULTILINE)
+_HALF = re.compile(r"\\u[dD](?=[89a-fA-F])")  # of a character that JSON escapes as two
 _DASH = re.compile(r"^[ \t]*(?:- +)*-", re.MULTILINE)
 _LAST_LINES = re.compile(r"(?:\r?\n)*\Z")
 _KEEPS = re.compile(r"(?:[&!]\S*\s+)*[|>][0-9]?\+")
@@ -126,23 +131,23 @@ class Document:
 
 def read(text: str) -> list[Document]:
     """The documents of `text`; raises Unreadable at the first thing that cannot be read."""
-    loader = YAML(typ="safe", pure=True)
-    documents, composer = [], _Composer(text)
+    documents, composer, body = [], _Composer(text), text.removeprefix("\ufeff")
     try:
-        for event in loader.parse(_without_tabs(text)):
+        for event in yaml.parse(_as_yaml(body), CSafeLoader):
             if isinstance(event, DocumentStartEvent):
                 composer = _Composer(text)
             elif isinstance(event, DocumentEndEvent):
                 documents.append(composer.document())
             elif isinstance(event, NodeEvent | CollectionEndEvent):
                 composer.take(event)
-    except MarkedYAMLError as error:
+    except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         words = " ".join(f"{error.context or ''} {error.problem or ''}".split())
         raise Unreadable(line, column, f"it is no YAML: {words}") from None
     except ReaderError as error:
-        line, column = place(text, error.position)
+        before = body.encode()[: error.position].decode()  # it counts bytes
+        line, column = place(text, len(text) - len(body) + len(before))
         raise Unreadable(line, column, f"a character that YAML does not have: U+{error.character:04X}") from None
     return documents
 
@@ -152,9 +157,14 @@ def place(text: str, offset: int) -> tuple[int, int]:
     return text.count("\n", 0, offset) + 1, offset - text.rfind("\n", 0, offset)
 
 
-def _without_tabs(text: str) -> str:
-    """JSON may be indented by tabs and YAML may not; in a text that is JSON they never stand for themselves."""
-    return text.replace("\t", " ") if "\t" in text and _parses(text.removeprefix("\ufeff")) else text
+def _as_yaml(text: str) -> str:
+    """JSON without what YAML does not take: tabs are blanks, and halves of characters whole ones. Nothing moves."""
+    if "\t" not in text and not _HALF.search(text):
+        return text
+    return "".join(
+        _HALF.sub(r"\\uf", part.replace("\t", " ")) if _parses(_COMMENTS.sub("", part)) else part
+        for part in _MARKERS.split(text)
+    )
 
 
 def _is_json(root: Node, text: str) -> bool:
@@ -175,7 +185,7 @@ class _Composer:
     def __init__(self, text: str) -> None:
         self.root: Node | None = None
         self.twice: list[Unreadable] = []
-        self._text = text
+        self._text, self._begin = text, int(text.startswith("\ufeff"))  # which has no place in marks
         self._anchors: dict[str, Scalar | Map | List] = {}
         self._open: list[Map | List] = []
         self._key: Scalar | None = None  # whose value comes next
@@ -188,7 +198,7 @@ class _Composer:
     def take(self, event: NodeEvent | CollectionEndEvent) -> None:
         """One event more."""
         if isinstance(event, CollectionEndEvent):
-            self._close(event.end_mark.index)
+            self._close(self._begin + event.end_mark.index)
             return
         node = self._node(event)
         if node.anchor and not isinstance(node, Alias):
@@ -200,18 +210,21 @@ class _Composer:
             self._open.append(node)
 
     def _node(self, event: NodeEvent) -> Node:
-        where = {"start": event.start_mark.index, "end": event.end_mark.index, "line": event.start_mark.line + 1}
-        anchor = event.anchor or ""
-        if isinstance(event, AliasEvent):
-            return Alias(**where, target=self._target(anchor, where["start"]))
+        start, end = self._begin + event.start_mark.index, self._begin + event.end_mark.index
+        line, anchor = event.start_mark.line + 1, event.anchor or ""
         if isinstance(event, ScalarEvent):
-            node = Scalar(**where, anchor=anchor, text=event.value, style=event.style or "", tag=str(event.tag or ""))
-            if node.style in ("|", ">") and not _KEEPS.match(self._text, node.start):
-                node.end -= len(_LAST_LINES.findall(self._text[node.start : node.end])[0])
-            return node
+            text, style, tag = event.value, event.style or "", event.tag or ""
+            if style in ("|", ">") and not _KEEPS.match(self._text, start):
+                end -= len(_LAST_LINES.findall(self._text[start:end])[0])
+            if style == '"' and _HALF.search(self._text, start, end):
+                with suppress(ValueError):  # what is no JSON was read as it is
+                    text = json.loads(self._text[start:end])
+            return Scalar(start=start, end=end, line=line, anchor=anchor, text=text, style=style, tag=tag)
+        if isinstance(event, AliasEvent):
+            return Alias(start=start, end=end, line=line, target=self._target(anchor, start))
         assert isinstance(event, CollectionStartEvent)
         kind = Map if isinstance(event, MappingStartEvent) else List
-        return kind(**where, anchor=anchor, is_flow=bool(event.flow_style))
+        return kind(start=start, end=end, line=line, anchor=anchor, is_flow=bool(event.flow_style))
 
     def _target(self, name: str, offset: int) -> "Scalar | Map | List":
         target = self._anchors.get(name)
@@ -248,7 +261,7 @@ class _Composer:
         if key.text in parent.names:
             self.twice.append(self._unreadable(node.start, f"the key {key.text!r} is there twice"))
         parent.names.add(key.text)
-        return replace(key, start=node.start, end=node.end, line=node.line)
+        return key if key is node else replace(key, start=node.start, end=node.end, line=node.line)
 
     def _close(self, end: int) -> None:
         node = self._open.pop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,7 @@ def test_every_use_of_an_alias_is_data_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "column", "words"),
     [
-        ("a: b\n  c: d\n", 2, 4, "mapping values are not allowed here"),
+        ("a: b\n  c: d\n", 2, 4, "mapping values are not allowed in this context"),
         ("a:\n\t- b\n", 2, 1, "cannot start any token"),
         ("a: [b\n", 2, 1, "expected ',' or ']'"),
         ("a: 'b\n", 2, 1, "end of stream"),
@@ -143,7 +144,11 @@ def test_every_use_of_an_alias_is_data_of_its_own() -> None:
         ("a: &b [*b]\n", 1, 8, "stands in what it stands for"),
         ("? [a]\n: b\n", 1, 3, "a key that is no text"),
         ("[" * 101 + "]" * 101, 1, 101, "nested deeper"),
-        ('{"a": 1}\n{"b": 2}\n', 2, 1, "expected '<document start>'"),
+        ('{"a": 1}\n{"b": 2}\n', 2, 1, "did not find expected <document start>"),
+        ("\ufeffa: b\n  c: d\n", 2, 4, "mapping values are not allowed in this context"),
+        ("\ufeffa: b: c\n", 1, 5, "mapping values are not allowed in this context"),
+        ("é: \u20ac\U0001f600\n\ufeffé: \u20ac\x01", 2, 6, "U+0001"),
+        ("\ufeffé: \u20ac\x01", 1, 6, "U+0001"),
     ],
 )
 def test_what_cannot_be_read_is_told_with_its_line_and_column(text: str, line: int, column: int, words: str) -> None:
@@ -176,6 +181,29 @@ def test_json_is_known_wherever_it_is_and_may_be_indented_by_tabs() -> None:
     (document,) = read('{\n\t"a": "\\t"\n}')
     assert document.is_json
     assert plain(document.root) == {"a": "\t"}
+
+
+def test_json_may_escape_characters_in_halves_wherever_it_stands() -> None:
+    halves = r'{"\ud83D\uDe00": ["\\ud83d", "\ud83d\ude00 \\\ud83d\ude00", "\uD83d", "\ue83d"]}'
+    value = json.loads(halves)
+    literal = "--- # \\ud83d\nk: |\n  # \\ud83d\n  [1,\t2]\n  # \\ude00\n'\\ud83d': \"\\\\ud83d\"\n"
+    assert "\U0001f600" in value
+    assert said(halves) == value
+    text = f"\ufeff# \t\n{halves}\n{literal}...\n---\t# c\n # c\n\t{halves}\n# c\r\n---"
+    assert [plain(document.root) for document in read(text)] == [
+        value,
+        {"k": "# \\ud83d\n[1,\t2]\n# \\ude00\n", "\\ud83d": "\\ud83d"},
+        value,
+        None,
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["[8080, :8080]", "&a.b c", "a: b\u2028c\n", 'a: "\\ud83d\\ude00"', "a: 1\n...\nb: 2\n"]
+)
+def test_what_kubernetes_does_not_read_is_not_read(text: str) -> None:
+    with pytest.raises(Unreadable):
+        read(text)
 
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "---\n", "---\n...\n---\n# c\n", "\ufeff"])

@@ -149,7 +149,7 @@ def test_who_reads_no_further_is_told_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("argv", "who", "package"),
-    [(["inject"], "inject", "ruamel.yaml"), (["webhook", "--tls-dir", "/"], "the webhook", "orjson")],
+    [(["inject"], "inject", "yaml"), (["webhook", "--tls-dir", "/"], "the webhook", "orjson")],
 )
 def test_without_its_extra_it_says_what_to_install(tmp_path: Path, argv: list[str], who: str, package: str) -> None:
     folder = tmp_path / package.partition(".")[0]
