@@ -122,9 +122,10 @@ class Items(list[Any]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """One document of a text, and the keys that it says twice."""
+    """One document of a text, where it ends, and the keys that it says twice."""
 
     root: Node
+    end: int
     is_json: bool
     twice: Sequence[Unreadable]
 
@@ -137,7 +138,7 @@ def read(text: str) -> list[Document]:
             if isinstance(event, DocumentStartEvent):
                 composer = _Composer(text)
             elif isinstance(event, DocumentEndEvent):
-                documents.append(composer.document())
+                documents.append(composer.document(event))
             elif isinstance(event, NodeEvent | CollectionEndEvent):
                 composer.take(event)
     except yaml.MarkedYAMLError as error:
@@ -190,10 +191,11 @@ class _Composer:
         self._open: list[Map | List] = []
         self._key: Scalar | None = None  # whose value comes next
 
-    def document(self) -> Document:
+    def document(self, event: DocumentEndEvent) -> Document:
         """What was taken, whole."""
         assert self.root is not None
-        return Document(root=self.root, is_json=_is_json(self.root, self._text), twice=self.twice)
+        end, is_json = self._begin + event.end_mark.index, _is_json(self.root, self._text)
+        return Document(root=self.root, end=end, is_json=is_json, twice=self.twice)
 
     def take(self, event: NodeEvent | CollectionEndEvent) -> None:
         """One event more."""

@@ -51,21 +51,24 @@ class Refused(Exception):
 
 def rewrite(text: str, documents: Sequence[Document], wants: Sequence[Any]) -> str:
     """`text`, whose `documents` are to say `wants`, one each; raises Refused."""
-    edits: list[_Edit] = []
+    page, parts, begin = Page(text), [], 0
     for document, want in zip(documents, wants, strict=True):
-        edits += _Editor(text, document).edits(want)
-    changed = _apply(edits, text, 0, len(text))
-    if edits and not _say(changed, wants):
-        raise Refused(documents[0].root.line, "its YAML is written in a way that nothing can be added to")
-    return changed
+        edits, end = _Editor(page, document).edits(want), document.end
+        part = _apply(edits, text, begin, end)
+        is_apart = end == len(text) or part[-1:] == text[end - 1]  # what follows begins a line, as it did
+        if edits and not (is_apart and _says(part, want)):
+            raise Refused(document.root.line, "its YAML is written in a way that nothing can be added to")
+        parts.append(part)
+        begin = end
+    return "".join((*parts, text[begin:]))
 
 
-def _say(text: str, wants: Sequence[Any]) -> bool:
+def _says(text: str, want: Any) -> bool:
     try:
         says = [plain(document.root) for document in read(text)]
     except Unreadable:
         return False
-    return _same(says, wants)
+    return _same(says, [want])
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -85,9 +88,9 @@ def _apply(edits: Iterable[_Edit], text: str, begin: int, end: int) -> str:
 class _Editor:
     """The changes of one document, gathered from the inside out."""
 
-    def __init__(self, text: str, document: Document) -> None:
-        self._page, self._root, self._is_json = Page(text), document.root, document.is_json
-        self._layout = self._page.layout(document.root)
+    def __init__(self, page: Page, document: Document) -> None:
+        self._page, self._root, self._is_json = page, document.root, document.is_json
+        self._layout = page.layout(document.root)
         self._unit = self._indent_of_json()
         self._now: dict[int, Any] = {}  # what anchored nodes have come to say
         self._edits: list[_Edit] = []

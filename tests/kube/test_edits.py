@@ -287,8 +287,19 @@ items:
         ("a:\n- b\n- c\n", {"op": "replace", "path": "/a", "value": ["c"]}),
         ("- - a: 1\n  - b: 2\n- []\n", {"op": "move", "from": "/0/1", "path": "/0/0"}),
         ("a: &a\n  ? b\n  : c\n", add("/a/d", "e")),
+        ("a: |+\n  b\n---\nc: d\n", add("/a", "e")),
     ],
 )
 def test_what_cannot_be_done_in_the_text_is_refused_and_never_guessed(text: str, operation: dict[str, Any]) -> None:
     with pytest.raises(Refused):
         edited(text, operation)
+
+
+def test_what_is_refused_is_refused_at_the_line_of_its_document() -> None:
+    text = "a: 1\n--- # c\na:\n  &a\n  ? b\n  : c\n"
+    documents = read(text)
+    wants = [plain(document.root) for document in documents]
+    apply([add("/a/d", "e")], wants[1])
+    with pytest.raises(Refused) as caught:
+        rewrite(text, documents, wants)
+    assert caught.value.line == 3
