@@ -151,6 +151,14 @@ def test_line_ends_a_mark_at_the_beginning_and_a_missing_last_line_end_stay() ->
     assert edited("\ufeffa: b", add("/c", [{}, 1])) == "\ufeffa: b\nc:\n  - {}\n  - 1"
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("a:\r- b\r- c\r", "a:\r- b\r- c\r\nz: x"), ("a:\n- b\n\u2028- c\n", "a:\n- b\n\u2028- c\nz: x\n")],
+)
+def test_rarer_line_ends_are_no_obstacle(before: str, after: str) -> None:
+    assert edited(before, add("/z", "x")) == after
+
+
 @pytest.mark.parametrize("indent", [None, 0, 1, 2, 4, "\t"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_json_stays_json_in_its_own_indentation(indent: Any, newline: str) -> None:
