@@ -4,7 +4,9 @@ said.
 What needs nothing is given as it was, byte for byte. With any problem nothing is given at all.
 """
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -43,13 +45,24 @@ def inject_all(
     problems: list[Problem] = []
     injected, sentences = [], list[str]()
     for each in given:
-        one = _Injected(each, inject, is_labelled_only=is_labelled_only)
+        with _uncollected():
+            one = _Injected(each, inject, is_labelled_only=is_labelled_only)
         injected.append(replace(each, after=one.text))
         problems += one.problems
         sentences += one.sentences
     if problems:
         raise ConfigError(problems)
     return injected, sentences or ["there is no workload in what was given: it was left as it was"]
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Trees have no circles, and looking for them in one that grows takes as long as all else."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Injected:
