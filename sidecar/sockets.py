@@ -41,6 +41,9 @@ def bind_any(host: str, port: int, *, setting: str, source: str) -> list[socket.
         except OSError as error:
             if error.errno in _MISSING and (sockets or address != addresses[-1]):
                 continue
+            if sockets and not port and error.errno == errno.EADDRINUSE:
+                with sockets[0]:  # its port is free in one family alone: another one
+                    return bind_any(host, port, setting=setting, source=source)
             for sock in sockets:
                 sock.close()
             wrong = f"cannot listen there: {os.strerror(error.errno or 0).lower()}"

@@ -36,6 +36,40 @@ for host in ("127.0.0.1", "::1"):
         pass
 """
 
+# Binds any port of `*`, where all but one are taken in one of the families, and prints those that were found.
+CROWDED = """
+import socket
+from sidecar.sockets import bind_any
+
+taken = [socket.create_server(("127.0.0.1", port)) for port in (40000, 40001, 40002)]
+found = set()
+for _ in range(16):
+    held = bind_any("*", 0, setting="S", source="test")
+    found |= {sock.getsockname()[1] for sock in held}
+    for sock in held:
+        sock.close()
+print(found)
+"""
+NAMESPACED = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip") or not shutil.which("sysctl"),
+    reason="wants root and a network namespace: run as root with util-linux, iproute2 and procps installed",
+)
+
+
+def namespaced(script: str, *prepared: str) -> str:
+    """What a Python script prints in a network namespace of its own, once that is prepared."""
+    run = subprocess.run(
+        ["unshare", "--net", "sh", "-c", f'{" && ".join(prepared)} && exec "$0" -c "$1"', sys.executable, script],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if "unshare failed" in run.stderr:
+        pytest.skip("this root may make no network namespace: run with CAP_SYS_ADMIN")
+    assert run.stderr == ""
+    return run.stdout
+
 
 @pytest.fixture
 def taken() -> Iterator[int]:
@@ -117,24 +151,17 @@ def test_a_single_status_address_is_bound_alone() -> None:
         assert sock.getsockname()[0] == "127.0.0.1"
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("unshare") or not shutil.which("ip") or not shutil.which("sysctl"),
-    reason="wants root and a network namespace: run as root with util-linux, iproute2 and procps installed",
-)
+@NAMESPACED
 @pytest.mark.parametrize(
     ("host", "answering"),
     [("IPv4 alone", "127.0.0.1\n"), ("IPv6 alone", "::1\n"), ("both", "127.0.0.1\n::1\n")],
     ids=list(NAMESPACES),
 )
 def test_the_status_listener_answers_on_every_kind_of_host(host: str, answering: str) -> None:
-    prepared = " && ".join(NAMESPACES[host])
-    run = subprocess.run(
-        ["unshare", "--net", "sh", "-c", f'{prepared} && exec "$0" -c "$1"', sys.executable, SCRIPT],
-        cwd=Path(__file__).parent.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if "unshare failed" in run.stderr:
-        pytest.skip("this root may make no network namespace: run with CAP_SYS_ADMIN")
-    assert (run.stdout, run.stderr) == (answering, "")
+    assert namespaced(SCRIPT, *NAMESPACES[host]) == answering
+
+
+@NAMESPACED
+def test_any_port_is_one_that_is_free_in_both_families() -> None:
+    few = "sysctl -qw net.ipv4.ip_local_port_range='40000 40003'"
+    assert namespaced(CROWDED, *NAMESPACES["both"], few) == "{40003}\n"
