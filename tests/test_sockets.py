@@ -13,6 +13,7 @@ import pytest
 
 from sidecar.errors import ConfigError, Problem
 from sidecar.sockets import bind_any, bind_loopback
+from tests.ports import free_port
 
 WHY = {"setting": "SIDECAR_LISTEN", "source": "the environment"}
 # What this host is asked for in another network namespace, and how each namespace gets to be what it is.
@@ -125,8 +126,8 @@ def test_an_address_that_this_host_lacks_is_an_error() -> None:
 
 
 def test_r24_a_port_is_taken_back_while_old_connections_linger() -> None:
-    (first,) = bind_loopback("127.0.0.1", 0, **WHY)
-    port = first.getsockname()[1]
+    port = free_port()  # or somebody may be given it in between
+    (first,) = bind_loopback("127.0.0.1", port, **WHY)
     first.setblocking(True)
     client = socket.create_connection(("127.0.0.1", port), timeout=2)
     served, _ = first.accept()
