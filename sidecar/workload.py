@@ -219,8 +219,8 @@ class _Supervisor:
 
     def _retire(self, child: int) -> int | None:
         """Ends the program; its exit code if somebody else wanted it to end meanwhile."""
-        _send(child, signal.SIGTERM)
         deadline, is_ending = self.clock() + self.grace, False
+        _send(child, signal.SIGTERM)
         while (code := _reaped(child)) is None:
             if self._caught(child, deadline - self.clock()) in _ENDING:
                 deadline, is_ending = inf, True

@@ -17,6 +17,7 @@ import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -123,6 +124,22 @@ def test_a_hangup_reaches_the_leader_of_the_session_alone_and_is_handed_on() -> 
     assert is_forwarded(signal.SIGHUP, 128)
 
 
+# The command line that waits for a daemon of a test for longer than for one in a pod; and with a clock that is a file.
+_PATIENT = """
+import sys
+from sidecar import client
+from sidecar.cli import main
+client._SECONDS = 60.0
+sys.exit(main(sys.argv[1:]))
+"""
+_CLOCKED = f"""
+import sys, time
+from pathlib import Path
+file = Path(sys.argv.pop(1))
+time.time = time.monotonic = lambda: float(file.read_text())
+{_PATIENT}"""
+
+
 class Running:
     """A running `credential-sidecar exec`, and what it says, line by line."""
 
@@ -168,7 +185,7 @@ def settings(home: Path, port: int) -> dict[str, str]:
 @asynccontextmanager
 async def executing(environ: Mapping[str, str], *argv: str, prefix: Sequence[str] = ()) -> AsyncIterator[Running]:
     """`credential-sidecar exec` with `argv`."""
-    async with started((*prefix, sys.executable, "-m", "sidecar", "exec", *argv), environ) as running:
+    async with started((*prefix, sys.executable, "-c", _PATIENT, "exec", *argv), environ) as running:
         yield running
 
 
@@ -204,40 +221,59 @@ def answer(*, serial: int = 1, expiration: float = EXPIRATION) -> Answer:
 
 
 class Daemon:
-    """Gives each question the next of its answers, and the last one for ever; from the second on when it may."""
+    """Gives each question the next of its answers, and the last one for ever."""
 
     def __init__(self, *answers: Answer) -> None:
         self.answers = [*answers]
-        self.is_asked = False
-        self.may_go_on = asyncio.Event()
 
-    async def __call__(self, _: object) -> Answer:
-        if self.is_asked:
-            await self.may_go_on.wait()
-        self.is_asked = True
+    def __call__(self, _: object) -> Answer:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-
-    def goes_on(self) -> None:
-        """The second answer can be given, and those after it."""
-        self.may_go_on.set()
 
 
 @asynccontextmanager
 async def daemon(home: Path, *answers: Answer) -> AsyncIterator[dict[str, str]]:
     """The environment of a container beside a daemon with these answers."""
-    playing = Daemon(*answers)
-    playing.goes_on()
-    async with serving(playing) as served:
+    async with serving(Daemon(*answers)) as served:
         yield settings(home, served.port)
 
 
+class Clock:
+    """What time it is for a process that reads it in a file."""
+
+    def __init__(self, file: Path, now: float) -> None:
+        self.file = file
+        self.steps_to(now)
+
+    def steps_to(self, instant: float) -> None:
+        """It is `instant`, in Unix seconds."""
+        self.now = instant
+        following = self.file.with_suffix(".next")
+        following.write_text(str(instant))
+        following.rename(self.file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supervised:
+    """A program with credentials that end in an hour, in time that passes when it is told to."""
+
+    running: Running
+    clock: Clock
+
+    def passes(self, seconds: float) -> None:
+        """Time passes, and is noticed: the supervisor looks at the clock with whatever happens."""
+        self.clock.steps_to(self.clock.now + seconds)
+        self.running.signal(signal.SIGCHLD)
+
+
 @asynccontextmanager
-async def restarting(home: Path, *argv: str, then: Sequence[Answer] = ()) -> AsyncIterator[tuple[Running, Daemon]]:
-    """A supervised program with credentials that end soon, and a daemon that has others when it goes on."""
-    playing = Daemon(answer(expiration=int(time.time()) + 3), *then, answer(serial=2))
-    async with serving(playing) as served, executing(settings(home, served.port), RESTART, *argv) as running:
-        assert await running.line() == FIRST
-        yield running, playing
+async def restarting(home: Path, *argv: str, then: Sequence[Answer] = ()) -> AsyncIterator[Supervised]:
+    """A supervised program, and a daemon that has `then` and in the end newer credentials when it is asked again."""
+    clock = Clock(home / "now", EXPIRATION - HOUR)
+    async with daemon(home, answer(), *then, answer(serial=2, expiration=EXPIRATION + HOUR)) as environ:
+        command = (sys.executable, "-c", _CLOCKED, str(clock.file), "exec", RESTART, *argv)
+        async with started(command, environ) as running:
+            assert await running.line() == FIRST
+            yield Supervised(running=running, clock=clock)
 
 
 @BOTH
@@ -338,9 +374,7 @@ async def test_it_waits_until_the_daemon_listens_and_has_something(tmp_path: Pat
     async with executing(environ, "--", "sh", "-c", "echo $AWS_ACCESS_KEY_ID") as running:
         assert "waiting up to 60 s" in await running.says("Connection refused")
         late = socket.create_server(("127.0.0.1", port))
-        playing = Daemon(NOT_YET, NOT_YET, answer())
-        playing.goes_on()
-        async with serving(playing, sockets=[late]):
+        async with serving(Daemon(NOT_YET, NOT_YET, answer()), sockets=[late]):
             assert await running.line() == document(session())["AccessKeyId"]
     assert len(running.said) == 1
 
@@ -440,30 +474,41 @@ async def test_ctrl_c_reaches_the_program_once(tmp_path: Path) -> None:
 
 
 async def test_a_program_is_started_again_before_its_credentials_end(tmp_path: Path) -> None:
-    async with restarting(tmp_path, "--", *LISTENING) as (running, playing):
-        playing.goes_on()
-        assert "started again with credentials until 2033-05-18T03:33:20Z" in await running.says("is ended")
-        assert await running.line() == SECOND
-        running.signal(signal.SIGTERM)
-        code, out, err = await running.ended()
+    async with restarting(tmp_path, "--", *LISTENING) as it:
+        it.passes(HOUR)
+        assert "started again with credentials until 2033-05-18T04:33:20Z" in await it.running.says("is ended")
+        assert await it.running.line() == SECOND
+        it.running.signal(signal.SIGTERM)
+        code, out, err = await it.running.ended()
     assert (code, out, err.count("\n")) == (5, "", 1)
 
 
-async def test_a_program_that_does_not_end_in_its_grace_is_killed_and_followed(tmp_path: Path) -> None:
-    async with restarting(tmp_path, "--grace", "0.1", "--", *RELUCTANT) as (running, playing):
-        playing.goes_on()
+async def test_a_program_is_started_again_by_the_clock_of_the_machine(tmp_path: Path) -> None:
+    async with (
+        daemon(tmp_path, answer(expiration=int(time.time()) + 3), answer(serial=2)) as environ,
+        executing(environ, RESTART, "--", *LISTENING) as running,
+    ):
         await running.says("is ended and started again")
-        await running.says("did not end in 0.1 s and is killed")
-        assert await running.line() == "SIGTERM"
-        assert await running.line() == SECOND
+        said = await running.line()
+        assert (await running.line() if said == FIRST else said) == SECOND  # the first may not have come to say it
+
+
+async def test_a_program_that_does_not_end_in_its_grace_is_killed_and_followed(tmp_path: Path) -> None:
+    async with restarting(tmp_path, "--grace", "0.1", "--", *RELUCTANT) as it:
+        it.passes(HOUR)
+        await it.running.says("is ended and started again")
+        assert await it.running.line() == "SIGTERM"
+        it.passes(0.1)
+        await it.running.says("did not end in 0.1 s and is killed")
+        assert await it.running.line() == SECOND
 
 
 async def test_who_asks_for_the_end_while_a_program_is_ended_gets_it(tmp_path: Path) -> None:
-    async with restarting(tmp_path, "--grace", "600", "--", *RELUCTANT) as (running, playing):
-        playing.goes_on()
-        assert await running.line() == "SIGTERM"
-        running.signal(signal.SIGTERM)
-        code, out, _ = await running.ended()
+    async with restarting(tmp_path, "--", *RELUCTANT) as it:
+        it.passes(HOUR)
+        assert await it.running.line() == "SIGTERM"
+        it.running.signal(signal.SIGTERM)
+        code, out, _ = await it.running.ended()
     assert (code, out) == (6, "")
 
 
@@ -483,21 +528,17 @@ sys.exit(run(sys.argv[3:], ask, os.environ, seconds=0, grace=1, clock=time.monot
 
 
 async def test_a_step_of_the_clock_is_noticed_and_what_survives_a_signal_is_watched_on(tmp_path: Path) -> None:
-    def steps_to(instant: float) -> None:
-        (tmp_path / "next").write_text(str(instant))
-        (tmp_path / "next").rename(tmp_path / "now")
-
-    steps_to(EXPIRATION - HOUR)
-    argv = (f"{tmp_path}/now", json.dumps(document(session())), *LISTENING)
+    clock = Clock(tmp_path / "now", EXPIRATION - HOUR)
+    argv = (str(clock.file), json.dumps(document(session())), *LISTENING)
     async with driving(argv, {"AWS_PROFILE": "x", "PATH": os.environ["PATH"]}) as running:
         assert [await running.line(), await running.line()] == ["asked", FIRST]
-        steps_to(EXPIRATION)
+        clock.steps_to(EXPIRATION)
         running.signal(signal.SIGWINCH)  # it looks at the clock with whatever happens
         assert {await running.line(), await running.line()} == {"SIGWINCH", "asked"}
         for number in (signal.SIGINT, signal.SIGQUIT):  # the latter is how a thread dump is asked for
             running.signal(number)
             assert await running.line() == number.name
-        steps_to(EXPIRATION + HOUR)
+        clock.steps_to(EXPIRATION + HOUR)
         running.signal(signal.SIGWINCH)
         assert {await running.line(), await running.line()} == {"SIGWINCH", "asked"}
         running.signal(signal.SIGTERM)
@@ -513,30 +554,32 @@ async def test_a_step_of_the_clock_is_noticed_and_what_survives_a_signal_is_watc
     ],
 )
 async def test_nothing_newer_leaves_the_program_alone_and_is_said(tmp_path: Path, then: Answer, reason: str) -> None:
-    async with restarting(tmp_path, "--", *LISTENING, then=[then]) as (running, playing):
-        playing.goes_on()
-        assert reason in await running.says("no newer credentials for")
-        running.signal(signal.SIGUSR1)
-        assert await running.line() == "SIGUSR1"
-        running.signal(signal.SIGTERM)
-        assert (await running.ended())[0] == 5
+    async with restarting(tmp_path, "--", *LISTENING, then=[then]) as it:
+        it.passes(HOUR)
+        assert reason in await it.running.says("no newer credentials for")
+        it.running.signal(signal.SIGUSR1)
+        assert await it.running.line() == "SIGUSR1"
+        it.running.signal(signal.SIGTERM)
+        assert (await it.running.ended())[0] == 5
 
 
 async def test_newer_credentials_are_asked_for_again_and_again(tmp_path: Path) -> None:
-    async with restarting(tmp_path, "--", *LISTENING, then=[NOT_YET]) as (running, playing):
-        playing.goes_on()
-        assert await running.line() == SECOND
-        running.signal(signal.SIGTERM)
-        code, _, err = await running.ended()
+    async with restarting(tmp_path, "--", *LISTENING, then=[NOT_YET]) as it:
+        it.passes(HOUR)
+        await it.running.says("no newer credentials for")
+        it.passes(5)
+        assert await it.running.line() == SECOND
+        it.running.signal(signal.SIGTERM)
+        code, _, err = await it.running.ended()
     assert (code, [line.split()[1] for line in err.splitlines()]) == (5, ["no", sys.executable])
 
 
 async def test_a_program_that_ends_by_itself_is_not_started_again(tmp_path: Path) -> None:
     program = ("sh", "-c", "echo $AWS_ACCESS_KEY_ID; read line; exit 7")
-    async with restarting(tmp_path, "--", *program) as (running, _):
-        assert running.process.stdin is not None
-        running.process.stdin.close()
-        assert await running.ended() == (7, "", "")
+    async with restarting(tmp_path, "--", *program) as it:
+        assert it.running.process.stdin is not None
+        it.running.process.stdin.close()
+        assert await it.running.ended() == (7, "", "")
 
 
 # As PID 1: starts a process whose parent ends, and waits until it is gone from the table, not only dead.
