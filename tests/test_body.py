@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sidecar.body import KEPT, MOST, SHORT
 from sidecar.contract import Answer, Request, compact
 from sidecar.http import LONG_ONES, Limits
+from tests.harness import in_virtual_time
 from tests.wire import (
     HANG,
     Response,
@@ -203,12 +204,14 @@ async def test_a_body_without_end_is_answered_and_cut(is_chunked: bool) -> None:
 # Too slow
 
 
+@in_virtual_time
 async def test_a_body_that_does_not_come_gets_408_and_a_close() -> None:
     async with serving(echo, QUICK) as served:
         response = await ask(served.port, post(b"hello")[:-1])
         assert (response.status, response.code, served.refused) == (408, "RequestTimeout", ["slow"])
 
 
+@in_virtual_time
 async def test_a_body_that_trickles_in_does_not_move_its_deadline() -> None:
     async with serving(echo, QUICK) as served, connected(served.port) as (reader, writer):
         writer.write(get("/", "Content-Length: 5000", method="POST"))
@@ -355,7 +358,7 @@ def test_whatever_is_sent_gets_well_formed_answers_and_a_close(raws: list[bytes]
             assert served.failures == []
             return answers
 
-    for received in asyncio.run(send_all()):
+    for received in in_virtual_time(send_all)():
         assert {each.status for each in responses(b"".join(_without_continue(received)))} <= {200, 400, 408, 431}
 
 

@@ -273,7 +273,7 @@ def test_r13_200_is_whole_and_alive_whoever_asks_for_whatever_is_held(
             r.clock.now = now + later
             return await asyncio.gather(*(exchange(r.port, raw, is_half_closed=True) for raw in asked))
 
-    for sent, received in zip(asked, asyncio.run(answered()), strict=True):
+    for sent, received in zip(asked, in_virtual_time(answered)(), strict=True):
         for response in responses(received):
             _is_sound(sent, response, ends, now + later)
 
@@ -561,6 +561,7 @@ async def test_r23_kept_and_new_connections_are_served_and_refreshed_through_the
             await life.request()
 
 
+@in_virtual_time
 async def test_r23_a_refresh_asked_for_at_the_end_does_not_keep_the_daemon_from_ending() -> None:
     async def never(_: Call) -> Grant:
         raise AssertionError("nothing is to be called")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from sidecar.contract import Answer, Request, compact
 from sidecar.heads import HEAD, LINES
 from sidecar.http import DREGS, Limits
+from tests.harness import in_virtual_time
 from tests.wire import HANG, Response, ask, connected, exchange, get, last, logged, pour, receive, responses, serving
 
 HELLO = Answer.of(200, compact({"code": "Hello", "message": "hello", "Code": "Hello", "Message": "hello"}))
@@ -238,6 +239,7 @@ async def test_d20_a_body_without_end_is_cut() -> None:
 # Deadlines
 
 
+@in_virtual_time
 async def test_d20_a_slow_head_gets_408_and_a_close() -> None:
     async with serving(hello, quick(idle=60)) as served:
         response = await ask(served.port, get()[:-2])
@@ -245,6 +247,7 @@ async def test_d20_a_slow_head_gets_408_and_a_close() -> None:
         assert served.refused == ["slow"]
 
 
+@in_virtual_time
 async def test_d20_a_head_that_trickles_in_does_not_move_its_deadline() -> None:
     async with serving(hello, quick(idle=60)) as served, connected(served.port) as (reader, writer):
         answer = asyncio.create_task(reader.read())
@@ -256,12 +259,14 @@ async def test_d20_a_head_that_trickles_in_does_not_move_its_deadline() -> None:
         assert responses(answer.result())[0].status == 408
 
 
+@in_virtual_time
 async def test_d20_a_connection_that_never_says_anything_is_closed() -> None:
     async with serving(hello, quick(idle=60)) as served:
         assert await exchange(served.port, b"") == b""
         assert served.refused == []
 
 
+@in_virtual_time
 async def test_d20_an_idle_connection_is_closed_after_its_time_and_not_before() -> None:
     async with serving(hello, quick(head=0.05, idle=0.4)) as served:
         loop = asyncio.get_running_loop()
@@ -275,6 +280,7 @@ def test_r10_an_idle_connection_is_kept_for_longer_than_a_minute() -> None:
     assert Limits(connections=1).idle > 60
 
 
+@in_virtual_time
 async def test_d20_a_client_that_never_reads_is_cut() -> None:
     large = Answer.of(200, b"x" * 8_000_000)
     limits = quick(head=60, idle=60)
@@ -285,6 +291,7 @@ async def test_d20_a_client_that_never_reads_is_cut() -> None:
         assert not served.server.connections
 
 
+@in_virtual_time
 async def test_d20_a_client_that_only_asks_is_read_no_further() -> None:
     large = Answer.of(200, b"x" * 1_000_000)
     limits = quick(head=60, idle=60)
@@ -302,6 +309,7 @@ async def test_a_slow_reader_within_the_deadline_gets_every_answer() -> None:
         assert [len(r.body) for r in responses(raw)] == [3_000_000] * 4
 
 
+@in_virtual_time
 async def test_a_handler_that_hangs_is_cut() -> None:
     async def never() -> Answer:
         await asyncio.Event().wait()
@@ -407,6 +415,7 @@ async def test_r23_closing_finishes_what_is_in_flight_and_closes_what_is_idle() 
             await asyncio.open_connection("127.0.0.1", served.port)
 
 
+@in_virtual_time
 async def test_closing_does_not_wait_for_a_request_that_never_ends() -> None:
     async def never() -> Answer:
         arrived.set()
@@ -451,7 +460,6 @@ RAW = st.one_of(st.binary(max_size=200), st.lists(FRAGMENTS, max_size=14).map(b"
 @given(raws=st.lists(st.tuples(RAW, st.booleans()), min_size=16, max_size=16))
 def test_d20_whatever_is_sent_gets_well_formed_answers_and_a_close(raws: list[tuple[bytes, bool]]) -> None:
     async def send_all() -> list[bytes]:
-        # Both ends share a loop: it must not stand still for as long between a connection and its first bytes.
         limits = quick(head=0.25, idle=0.04)
         async with serving(hello, limits) as served:
             sent = (exchange(served.port, raw, is_half_closed=is_half) for raw, is_half in raws)
@@ -459,7 +467,7 @@ def test_d20_whatever_is_sent_gets_well_formed_answers_and_a_close(raws: list[tu
             assert served.failures == []
             return found
 
-    for raw, received in zip(raws, asyncio.run(send_all()), strict=True):
+    for raw, received in zip(raws, in_virtual_time(send_all)(), strict=True):
         _is_well_formed(received, raw[0])
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from sidecar.probe import PAUSE, probe
 from tests.ports import free_port
+from tests.process import PATIENCE
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def no_sleep(seconds: float) -> None:
 )
 def test_the_verdict_is_the_status(answer: bytes, verdict: bool) -> None:
     with answering(answer) as (port, asked):
-        given = probe("127.0.0.1", port, "/readyz/a", seconds=5, clock=time.monotonic, sleep=no_sleep)
+        given = probe("127.0.0.1", port, "/readyz/a", seconds=PATIENCE, clock=time.monotonic, sleep=no_sleep)
     assert (given == b"200") is verdict
     assert asked[0].startswith(b"GET /readyz/a HTTP/1.1\r\nHost: localhost\r\n")
 
@@ -77,7 +78,7 @@ def test_d27_a_refused_connection_is_tried_again_until_the_sidecar_listens() -> 
                 connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
 
         thread = threading.Thread(target=serve)
-        assert probe("127.0.0.1", port, "/readyz", seconds=5, clock=time.monotonic, sleep=sleep) == b"200"
+        assert probe("127.0.0.1", port, "/readyz", seconds=PATIENCE, clock=time.monotonic, sleep=sleep) == b"200"
         thread.join()
     assert slept == [PAUSE] * 3
 

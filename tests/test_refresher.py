@@ -18,6 +18,7 @@ from sidecar.refresher import ROUNDING, Refresher
 from sidecar.sts import Call, Grant
 from sidecar.tokens import decode
 from tests.builders import EXPIRATION, HOUR, ROLE_A, chain, hop, session, target, token_text, write_token
+from tests.harness import in_virtual_time
 
 START, EPOCH = 1000.0, EXPIRATION - 20 * HOUR
 E = TypeVar("E", bound=Event)
@@ -217,6 +218,7 @@ async def test_d8_a_rotation_during_an_outage_is_invisible(rig: Rig) -> None:
     assert after.schedule.is_alive(rig.now)
 
 
+@in_virtual_time
 async def test_a_call_above_its_deadline_is_a_timeout(path: Path) -> None:
     rig = Rig(path, (target(last=at(chain(2), path)),), deadline=0.01)
     rig.sts.gate.clear()
@@ -463,6 +465,7 @@ async def test_a_restored_session_keeps_its_due(rig: Rig, path: Path) -> None:
     assert [event.after for event in again.seen(PhaseChanged)] == [Phase.FRESH]
 
 
+@in_virtual_time
 async def test_the_loop_walks_and_is_ended_by_cancellation(rig: Rig) -> None:
     walked = asyncio.Event()
 
@@ -490,6 +493,7 @@ async def test_the_loop_takes_its_calls_along_when_it_ends(rig: Rig) -> None:
     assert rig.sts.cancelled == 1
 
 
+@in_virtual_time
 async def test_asking_wakes_the_loop(rig: Rig) -> None:
     await rig.after(0)
     rig.sts.arrived.clear()

@@ -19,6 +19,7 @@ from sidecar.contract import Answer, Request
 from sidecar.http import SPARE, Limits
 from sidecar.tls import Secure
 from tests.authority import Authority, Pair
+from tests.harness import in_virtual_time
 from tests.wire import (
     HANG,
     Response,
@@ -253,6 +254,7 @@ async def test_a_client_that_does_not_trust_us_is_told_of_by_its_alert(tls: Cont
     assert tls.failures == ["TLSV1_ALERT_UNKNOWN_CA"]
 
 
+@in_virtual_time
 async def test_d20_a_handshake_that_is_not_made_counts_and_ends_by_its_deadline(tls: Contexts) -> None:
     limits = Limits(connections=3, head=0.5, idle=60)
     async with serving(echo, limits, tls=tls) as served, AsyncExitStack() as stack:
@@ -303,6 +305,7 @@ async def test_d20_whoever_is_refused_during_the_handshake_leaves_nothing_for_th
             gc.enable()
 
 
+@in_virtual_time
 async def test_d20_a_client_that_only_asks_is_read_no_further(tls: Contexts) -> None:
     large = Answer.of(200, b"x" * 1_000_000)
     limits = Limits(connections=4, answer=0.2)
@@ -328,7 +331,7 @@ def test_d20_whatever_is_sent_ends_the_connection_and_nothing_else(
             assert (await ask(served.port, last(), tls=CLIENT)).status == 200
             assert served.failures == []
 
-    asyncio.run(send_all())
+    in_virtual_time(send_all)()
 
 
 async def test_both_ends_may_reset_without_a_trace(tls: Contexts, caplog: pytest.LogCaptureFixture) -> None:
