@@ -453,7 +453,7 @@ TERMINAL = "import os, sys; os.close(os.open(os.ttyname(0), os.O_RDWR)); os.exec
 async def test_ctrl_c_reaches_the_program_once(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     async with daemon(tmp_path, answer()) as environ:
-        command = (sys.executable, "-c", TERMINAL, sys.executable, "-m", "sidecar", "exec", RESTART, "--", *LISTENING)
+        command = (sys.executable, "-c", TERMINAL, sys.executable, "-c", _PATIENT, "exec", RESTART, "--", *LISTENING)
         process = await asyncio.create_subprocess_exec(
             *command, env=environ, cwd=ROOT, stdin=theirs, stdout=PIPE, stderr=PIPE, start_new_session=True
         )
