@@ -37,8 +37,8 @@ _PAUSE = 0.2
 _AGAIN = 5.0
 # Seconds left to start a program again, beside those that the former one has to end in.
 _SPARE = 60.0
-# The longest wait: what is due is an instant of wall time, which suspend and corrections move.
-_LONGEST = 60.0
+# The longest wait: what is due is an instant of wall time, which suspend and corrections move. No timer is set to 0.
+_LONGEST, _SHORTEST = 60.0, 0.001
 # What shells say of a program that a signal ended, less its number, that is not there, that cannot be executed.
 _BY_SIGNAL, _NOT_FOUND, _NOT_EXECUTABLE = 128, 127, 126
 
@@ -52,8 +52,9 @@ _OURS = {
     *(signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT, signal.SIGTRAP, signal.SIGSYS),
 }
 _CAUGHT = signal.valid_signals() - _OURS - {*_IGNORED}
-# What a terminal sends to its whole foreground group, so to the program as well; the kernel says that it was it.
-_BY_TERMINAL, _KERNEL = {signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH}, 128
+# What a terminal sends to its whole foreground group, so to the program as well; the kernel says that it was it, and so
+# it does where a wait of ours is over.
+_BY_KERNEL, _KERNEL = {signal.SIGINT, signal.SIGQUIT, signal.SIGWINCH, signal.SIGALRM}, 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +92,7 @@ def environment(environ: Mapping[str, str], fields: Document) -> dict[str, str]:
 
 def is_forwarded(number: int, code: int) -> bool:
     """Whether the program has to be told of a caught signal; `code` is its `si_code`."""
-    return number != signal.SIGCHLD and not (number in _BY_TERMINAL and code == _KERNEL)
+    return number != signal.SIGCHLD and not (number in _BY_KERNEL and code == _KERNEL)
 
 
 def run(
@@ -146,7 +147,8 @@ def _first(ask: Ask, *, seconds: float, clock: Clock, wall: Clock, say: Say) -> 
             said = True
         # Also when there is nothing to wait for: PID 1 would lose what came meanwhile.
         pause = 0.0 if held else min(_PAUSE, max(deadline - clock(), 0.0))
-        if caught := signal.sigtimedwait(_ENDING | {signal.SIGHUP}, pause):
+        signal.sigtimedwait((), pause)  # where a stop outlasts it, Python answers with a signal that nobody sent
+        if caught := signal.sigtimedwait(_ENDING | {signal.SIGHUP}, 0):
             return _BY_SIGNAL + caught.si_signo
         if held:
             return held
@@ -230,12 +232,13 @@ class _Supervisor:
                 deadline = inf
         return code if is_ending else None
 
-    def _caught(self, child: int, wait: float) -> int | None:
-        """The signal that came in `wait` seconds and was handed on to the program."""
-        caught = signal.sigtimedwait(_CAUGHT, min(max(wait, 0.0), _LONGEST))
-        if caught and is_forwarded(caught.si_signo, caught.si_code):
+    def _caught(self, child: int, wait: float) -> int:
+        """The signal that came, handed on to the program; after `wait` seconds that of our own timer comes."""
+        signal.setitimer(signal.ITIMER_REAL, min(max(wait, _SHORTEST), _LONGEST))
+        caught = signal.sigwaitinfo(_CAUGHT)
+        if is_forwarded(caught.si_signo, caught.si_code):
             _send(child, caught.si_signo)
-        return caught and caught.si_signo
+        return caught.si_signo
 
 
 def _send(child: int, number: int) -> None:

@@ -32,7 +32,7 @@ from tests.builders import ACCOUNT_B, EXPIRATION, HOUR, REGION, session
 from tests.harness import usual_settings
 from tests.ports import free_port
 from tests.process import CLIENT, PATIENCE, ROOT, run, sidecar
-from tests.wire import serving
+from tests.wire import serving, until
 
 TOKEN = "an-authorization-token"
 RESTART = "--restart-before-expiration"
@@ -122,6 +122,11 @@ def test_what_the_terminal_sends_to_everybody_is_not_sent_twice(number: int) -> 
 
 def test_a_hangup_reaches_the_leader_of_the_session_alone_and_is_handed_on() -> None:
     assert is_forwarded(signal.SIGHUP, 128)
+
+
+def test_the_end_of_a_wait_is_not_sent_and_an_alarm_of_somebody_else_is() -> None:
+    assert not is_forwarded(signal.SIGALRM, 128)
+    assert is_forwarded(signal.SIGALRM, 0)
 
 
 # The command line that waits for a daemon of a test for longer than for one in a pod; and with a clock that is a file.
@@ -413,6 +418,35 @@ async def test_a_signal_ends_the_wait(tmp_path: Path, number: signal.Signals) ->
         running.signal(number)
         code, out, _ = await running.ended()
     assert (code, out) == (128 + number, "")
+
+
+async def stands_still(running: Running) -> None:
+    """It is stopped while it waits, and for longer: as by Ctrl-Z, or by whoever freezes a container."""
+    stat = Path(f"/proc/{running.process.pid}/stat")
+    await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "S")
+    running.signal(signal.SIGSTOP)
+    asyncio.get_running_loop().call_later(0.5, running.signal, signal.SIGCONT)
+
+
+async def test_a_wait_that_was_stopped_is_ended_by_no_signal(tmp_path: Path) -> None:
+    port = free_port()
+    async with executing(settings(tmp_path, port), "--", "echo", "here") as running:
+        await running.says("waiting")
+        await stands_still(running)
+        async with serving(Daemon(answer()), sockets=[socket.create_server(("127.0.0.1", port))]):
+            assert await running.line() == "here"
+
+
+async def test_a_supervisor_that_was_stopped_hands_on_what_was_sent_alone(tmp_path: Path) -> None:
+    async with restarting(tmp_path, "--grace", "0", "--", *LISTENING) as it:
+        it.passes(HOUR - 60.2)  # it waits for a fifth of a second at a time
+        it.running.signal(signal.SIGHUP)
+        assert await it.running.line() == "SIGHUP"
+        await stands_still(it.running)
+        it.running.signal(signal.SIGUSR1)
+        assert await it.running.line() == "SIGUSR1"
+        it.running.signal(signal.SIGTERM)
+        assert await it.running.ended() == (5, "", "")
 
 
 async def test_signals_are_handed_on_and_the_programs_end_is_ours(tmp_path: Path) -> None:

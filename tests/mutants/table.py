@@ -983,7 +983,7 @@ EXEC = (
     Mutant(
         name="exec tells the program what the terminal told it",
         file=_WORKLOAD,
-        old=" and not (number in _BY_TERMINAL and code == _KERNEL)",
+        old=" and not (number in _BY_KERNEL and code == _KERNEL)",
         new="",
         test="tests/test_workload.py::test_what_the_terminal_sends_to_everybody_is_not_sent_twice",
     ),
@@ -1007,6 +1007,20 @@ EXEC = (
         old="        pause = 0.0 if held else ",
         new="        if held:\n            return held\n        pause = ",
         test="tests/test_workload.py::test_as_pid_1_it_can_be_ended_while_the_daemon_answers",
+    ),
+    Mutant(
+        name="exec takes a stop for a signal",
+        file=_WORKLOAD,
+        old="        signal.sigtimedwait((), pause)",
+        new="        if signal.sigtimedwait(_ENDING, pause):\n            return _BY_SIGNAL",
+        test="tests/test_workload.py::test_a_wait_that_was_stopped_is_ended_by_no_signal",
+    ),
+    Mutant(
+        name="exec tells the program of the end of its own wait",
+        file=_WORKLOAD,
+        old=", signal.SIGALRM}, 128",
+        new="}, 128",
+        test="tests/test_workload.py::test_the_end_of_a_wait_is_not_sent_and_an_alarm_of_somebody_else_is",
     ),
     Mutant(
         name="exec watches no longer what a signal did not end",
