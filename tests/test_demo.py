@@ -9,8 +9,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-import pytest
-
 from tests.process import environment
 
 
@@ -44,7 +42,6 @@ async def pasted(line: str) -> tuple[int, str]:
     return process.returncode or 0, out.decode().strip()
 
 
-@pytest.mark.timeout(120)  # half a dozen processes, on a busy machine too
 async def test_what_is_to_be_pasted_shows_account_b_and_a_healthy_sidecar_with_short_sessions() -> None:
     async with demo() as lines:
         (export,) = [line for line in lines if line.startswith("export ")]

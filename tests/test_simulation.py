@@ -9,7 +9,6 @@ from tests.simulation import DAY, Fault, Life, main, simulate
 DAYS_OF_A_SHARE = 750
 
 
-@pytest.mark.timeout(180)  # ten seconds on a core of its own, and cores are shared
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_every_invariant_holds_over_seven_hundred_fifty_days_a_fifth_of_them_faulty(seed: int) -> None:
     tally = simulate(DAYS_OF_A_SHARE, seed)

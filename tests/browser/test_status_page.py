@@ -27,7 +27,7 @@ from tests.harness import usual_settings
 from tests.process import ROOT, Sidecar, sidecar
 from tests.wire import ask, last
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]  # a session of 90 s is seen to its end
+pytestmark = pytest.mark.browser
 
 IMAGES: Final = ROOT / "docs" / "images"
 AXE: Final = ROOT / ".browser" / "node_modules" / "axe-core" / "axe.min.js"

@@ -20,13 +20,10 @@ from tests.harness import usual_settings
 from tests.iam.test_shell import commands
 from tests.leaks import leaks
 from tests.ports import free_port
-from tests.process import ROOT, Sidecar, environment, sidecar
+from tests.process import PATIENCE, ROOT, Sidecar, environment, sidecar
 from tests.wire import ask, last
 
-MARKS: Final = [
-    pytest.mark.doctor,
-    pytest.mark.timeout(240),  # half a dozen processes start one after the other, on a busy machine too
-]
+MARKS: Final = pytest.mark.doctor
 DOCTOR: Final = ("-m", "sidecar", "doctor")
 
 
@@ -101,7 +98,7 @@ class Clinic:
         process = await asyncio.create_subprocess_exec(
             *command, env=environment(self.settings), cwd=ROOT, stdout=pipe, stderr=pipe
         )
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(2 * PATIENCE):  # it starts, and STS may be silent for five seconds
             out, error = await process.communicate()
         assert error == b"", error.decode()
         return process.returncode or 0, out.decode()
