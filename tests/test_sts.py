@@ -78,7 +78,7 @@ async def test_a_grant_has_the_session_its_life_by_stss_own_clock_and_the_reques
     assert grant.session.identity.is_of(FIRST.role)
     assert grant.session.identity.session_name == NAME
     assert 3598 <= grant.lifetime <= 3600
-    assert abs(grant.date - emulator.now) < 5
+    assert abs(grant.date - emulator.calls[0].at) < 5
     assert grant.request_id == emulator.calls[0].request_id
 
 

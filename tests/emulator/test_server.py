@@ -17,6 +17,7 @@ from botocore.parsers import ResponseParserError
 from sidecar.emulator import Emulator, Fault, Kubelet, guide_world
 from sidecar.emulator.refusals import COMMON, MODELLED, status_of
 from tests.emulator.stock import ROLE_A, ask, first, post, refused, second, source_of
+from tests.wire import until
 
 WEB = "assume_role_with_web_identity"
 
@@ -85,8 +86,7 @@ async def test_a_hanging_sts_never_answers_and_does_not_stop_the_emulator_from_c
         with pytest.raises(ReadTimeoutError):
             await ask(sts, WEB, client={"config": {"read_timeout": 0.3}}, **first(Kubelet(tmp_path, sts).mint()))
         waiting = asyncio.ensure_future(post(sts.url, {"Action": "GetCallerIdentity"}))
-        while len(sts.calls) < 2:  # noqa: ASYNC110  # the record is a deque, not an event; one turn of the loop each
-            await asyncio.sleep(0)
+        await until(lambda: bool(sts.calls) and sts.calls[-1].action == "GetCallerIdentity")
     with pytest.raises(aiohttp.ClientError):
         await waiting
 
@@ -94,8 +94,7 @@ async def test_a_hanging_sts_never_answers_and_does_not_stop_the_emulator_from_c
 async def test_a_held_call_is_answered_truly_once_the_fault_is_lifted(sts: Emulator, kubelet: Kubelet) -> None:
     sts.fault = Fault.held()
     waiting = asyncio.ensure_future(ask(sts, WEB, **first(kubelet.mint())))
-    while not sts.calls:  # noqa: ASYNC110  # the record is a deque, not an event; one turn of the loop each
-        await asyncio.sleep(0)
+    await until(lambda: bool(sts.calls))
     assert not waiting.done()
     sts.fault = Fault.none()
     assert "Credentials" in await waiting
@@ -112,7 +111,7 @@ async def test_a_slow_answer_dribbles_in_and_is_whole(sts: Emulator, kubelet: Ku
 async def test_a_session_may_be_expired_or_short(fault: Fault, left: float, sts: Emulator, kubelet: Kubelet) -> None:
     sts.fault = fault
     source = await source_of(sts, kubelet.mint())
-    assert abs(source["Expiration"].timestamp() - sts.now - left) < 5
+    assert abs(source["Expiration"].timestamp() - sts.calls[-1].at - left) < 5
 
 
 async def test_an_impostor_names_another_role(sts: Emulator, kubelet: Kubelet) -> None:

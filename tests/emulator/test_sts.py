@@ -64,7 +64,7 @@ async def test_what_is_issued_looks_like_what_aws_issues(sts: Emulator, kubelet:
     assert source["AccessKeyId"].startswith("ASIA")
     assert len(source["SecretAccessKey"]) == 40
     assert len(source["SessionToken"]) >= 400
-    assert 1198 <= source["Expiration"].timestamp() - sts.now <= 1200
+    assert 1198 <= source["Expiration"].timestamp() - sts.calls[-1].at <= 1200
     assert {source["SecretAccessKey"], source["SessionToken"]} <= sts.secrets
 
 
@@ -336,7 +336,7 @@ async def test_the_issued_life_may_be_shorter_than_asked_but_not_below_90_second
 ) -> None:
     sts.issued_life = 90
     source = await source_of(sts, kubelet.mint(), DurationSeconds=3600)
-    assert 88 <= source["Expiration"].timestamp() - sts.now <= 90
+    assert 88 <= source["Expiration"].timestamp() - sts.calls[-1].at <= 90
     with pytest.raises(ValueError, match="90"):
         sts.issued_life = 89
 
