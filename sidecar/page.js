@@ -51,7 +51,8 @@
     try {
       const answer = await fetch(location.pathname, { cache: "no-store", signal: AbortSignal.timeout(PERIOD) });
       if (!answer.ok) throw new Error(answer.status);
-      show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const text = await answer.text();
+      if (getSelection().isCollapsed) show(new DOMParser().parseFromString(text, "text/html"));
     } catch {
       lose();
     }

@@ -286,6 +286,19 @@ async def test_what_somebody_is_copying_stays_where_it_is(tmp_path: Path) -> Non
         await tab.until("document.title.startsWith('stale')")
 
 
+async def test_what_somebody_selects_while_the_answer_is_under_way_stays_too(tmp_path: Path) -> None:
+    held = "window.fetch = (...asked) => new Promise(go => { window.go = go; }).then(() => fetched = ask(...asked))"
+    async with stage(tmp_path) as here:
+        await here.running.served()
+        tab = await here.tab()
+        await tab.value(f"var ask = window.fetch, fetched; {held}; 0")
+        await tab.until("window.go")
+        await tab.value("getSelection().selectAllChildren(document.querySelector('.arn')); go()")
+        await tab.until("fetched")
+        await tab.value("fetched.then(answer => new Promise(done => setTimeout(done, 500)))")
+        assert await tab.value("String(getSelection())") == ROLE_A
+
+
 async def test_script_and_server_say_durations_alike(tmp_path: Path) -> None:
     script = (ROOT / "sidecar" / "page.js").read_text("utf-8")
     parts = [re.search(rf"  const {name} = .*?;\n(?=\n|  const)", script, re.DOTALL) for name in ("UNITS", "duration")]
