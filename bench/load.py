@@ -102,7 +102,7 @@ def _latencies(
         epoll.register(number, select.EPOLLIN)
         sent[number] = perf_counter()
         sock.sendall(next(requests))
-    while (now := perf_counter()) < end and count < answers:
+    while (perf_counter() < end or not count) and count < answers:
         ready = epoll.poll(_PATIENCE)
         if not ready:
             raise CannotMeasureError(f"no answer within {_PATIENCE:.0f} s")

@@ -6,7 +6,7 @@ What is compared takes turns of a fraction of a second, so that a machine that c
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import repeat
@@ -19,8 +19,9 @@ from bench.stage import Process, Stage, line, process, stage
 _CONNECTIONS = {1: "1 connection", 64: "64 connections"}
 # Of each number of connections in one round.
 _PAIRS = 3
-# "Refresh now" is granted every ten seconds, and the call that then hangs is given up after five.
-_ASKING, _HANGING = 10.5, 5.0
+# The call that hangs is given up after five seconds; "refresh now" is granted every ten: seconds between two tries, and
+# for all of them.
+_HANGING, _GLANCE, _PATIENCE = 5.0, 0.1, 30.0
 
 
 def measure(here: Stage, plan: Plan) -> Iterator[Figure]:
@@ -47,13 +48,15 @@ def _beside_hanging(here: Stage, daemon: Process, plan: Plan) -> Iterator[Figure
     with stage() as there, there.daemon() as hung:
         there.until_served(hung)
         for _ in range(plan.runs):
-            with _hanging(there, hung):
+            with _hanging(there, hung) as is_hanging:
                 for count in [*_CONNECTIONS] * _PAIRS:
                     loaded = partial(load, requests=repeat(here.request), connections=count, seconds=plan.load)
                     ours, idle = loaded(there.port, hung.pid), loaded(here.port, daemon.pid)
-                    samples[count].append(Sample(ours=ours.p99 * 1e3, baseline=idle.p99 * 1e3))
-            sleep(_ASKING - _HANGING)
+                    if is_hanging():
+                        samples[count].append(Sample(ours=ours.p99 * 1e3, baseline=idle.p99 * 1e3))
     for count, name in _CONNECTIONS.items():
+        if not samples[count]:
+            raise CannotMeasureError("the call to STS always ended while it should have been hanging")
         yield Figure(name=f"p99 while STS hangs, {name}", unit="ms", target=1.2, samples=samples[count])
 
 
@@ -68,20 +71,24 @@ def _plain(port: int, body: bytes) -> Iterator[Process]:
 
 
 @contextmanager
-def _hanging(there: Stage, daemon: Process) -> Iterator[None]:
-    """A call to STS in flight, and no answer to it until the end of the block: its process is stopped."""
-    before = there.refreshes()
+def _hanging(there: Stage, daemon: Process) -> Iterator[Callable[[], bool]]:
+    """A call to STS in flight, and no answer to it until the end of the block: its process is stopped. Yields whether
+    it hangs still: a slow machine may need longer for its loads than the daemon waits."""
+    before, deadline = there.refreshes(), monotonic() + _PATIENCE
     there.sts.send_signal(signal.SIGSTOP)
-    daemon.send_signal(signal.SIGHUP)
-    until = monotonic() + _HANGING
     try:
-        yield
-        if monotonic() > until or there.refreshes() != before:
-            raise CannotMeasureError("the call to STS ended while it should have been hanging")
+        asked = monotonic()
+        while not there.is_stale():
+            if asked > deadline:
+                raise CannotMeasureError("no refresh was granted")
+            asked = monotonic()
+            daemon.send_signal(signal.SIGHUP)
+            sleep(_GLANCE)
+        yield lambda: monotonic() < asked + _HANGING and there.refreshes() == before
     finally:
         there.sts.send_signal(signal.SIGCONT)
+    deadline = monotonic() + _PATIENCE
     while there.refreshes() == before:
-        if monotonic() > until + _HANGING:
+        if monotonic() > deadline:
             raise CannotMeasureError("no call to STS was in flight while it hung")
-        sleep(0.05)
-    sleep(max(0.0, until - monotonic()))
+        sleep(_GLANCE)

@@ -103,6 +103,11 @@ class Stage:
             raise CannotMeasureError("the metrics do not count refreshes")
         return int(float(found[1]))
 
+    def is_stale(self) -> bool:
+        """Whether the daemon says that its credentials are to be replaced."""
+        _, text = ask(self.status_port, b"GET /status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        return bool(json.loads(text)["targets"][0]["phase"] == "stale")
+
 
 @contextmanager
 def stage() -> Iterator[Stage]:
