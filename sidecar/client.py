@@ -12,7 +12,7 @@ from sidecar.formats import Document
 from sidecar.settings import Address
 
 # The endpoint answers from memory, or after 0.8 s at the latest: two seconds is what most SDKs give it.
-_SECONDS = 2.0
+SECONDS = 2.0
 # The endpoint's answers stay under 10,000 bytes.
 _LONGEST = 65_536
 # What is raised where nobody answers, or nobody who speaks as the endpoint does.
@@ -39,10 +39,10 @@ def ask(target: str, listen: Address, directory: str | None) -> Document:
     return {name: str(value) for name, value in answer.items()}
 
 
-def fetch(listen: Address, path: str, token: str | None) -> tuple[int, dict[str, Any]]:
+def fetch(listen: Address, path: str, token: str | None, seconds: float = SECONDS) -> tuple[int, dict[str, Any]]:
     """Status and document of the answer at `path` to whoever shows `token`, or none. Raises one of `UNANSWERED`."""
     headers = {} if token is None else {"Authorization": token}
-    with closing(HTTPConnection(listen.host, listen.port, timeout=_SECONDS)) as connection:
+    with closing(HTTPConnection(listen.host, listen.port, timeout=seconds)) as connection:
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         document = json.loads(response.read(_LONGEST))

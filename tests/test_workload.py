@@ -134,7 +134,7 @@ _PATIENT = """
 import sys
 from sidecar import client
 from sidecar.cli import main
-client._SECONDS = 60.0
+client.fetch.__defaults__ = (60.0,)
 sys.exit(main(sys.argv[1:]))
 """
 _CLOCKED = f"""

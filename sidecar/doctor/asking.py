@@ -9,12 +9,14 @@ from sidecar.model import Secret
 from sidecar.settings import Address
 
 _REFUSAL = {"code", "message", "Code", "Message"}
+# Longer than workloads wait: what is only slow, on a busy node, is not called another's.
+_SECONDS = 10.0
 
 
 def listener(listen: Address) -> Listener:
     """Who answers there: ours refuses in its own form, or serves whoever asks."""
     try:
-        document = fetch(listen, "/v1/credentials", None)[1]
+        document = fetch(listen, "/v1/credentials", None, _SECONDS)[1]
     except ConnectionRefusedError:
         return Listener.NOBODY
     except UNANSWERED:
@@ -26,7 +28,7 @@ def listener(listen: Address) -> Listener:
 def served(listen: Address, path: str, token: Secret | None) -> Served:
     """What is answered at `path` to whoever shows `token`; of the credentials only their end is kept."""
     try:
-        status, document = fetch(listen, path, None if token is None else token.reveal().strip())
+        status, document = fetch(listen, path, None if token is None else token.reveal().strip(), _SECONDS)
     except UNANSWERED as error:
         return Served(status=0, code=type(error).__name__)
     expiration = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sidecar import client
 from sidecar.cli import main
 from sidecar.contract import Answer, Refusal, Request, compact
 from sidecar.doctor import asking, clock, disk, examine, hops, network, reach, report, token
@@ -304,6 +305,17 @@ async def test_who_answers_is_told_by_the_form_of_the_answer(answer: Answer, lis
 
     async with serving(handle) as server:
         assert await asyncio.to_thread(asking.listener, Address(host="127.0.0.1", port=server.port)) is listener
+
+
+async def test_a_sidecar_that_answers_later_than_a_workload_waits_is_taken_for_no_other_program() -> None:
+    async def late() -> Answer:
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answered.get_loop().call_later(client.SECONDS + 0.1, answered.set_result, Refusal.AUTHORIZATION.answer)
+        return await answered
+
+    async with serving(lambda _: late()) as server:
+        address = Address(host="127.0.0.1", port=server.port)
+        assert await asyncio.to_thread(asking.listener, address) is Listener.OURS
 
 
 @pytest.mark.parametrize(
