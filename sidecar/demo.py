@@ -125,11 +125,13 @@ async def _stage() -> AsyncIterator[Stage]:
 
 
 def _port(wanted: int) -> int:
-    """The usual port, or a free one where somebody has it."""
+    """The usual port, or a free one where somebody has it; nobody else is given it before the daemon listens there."""
     for port in (wanted, 0):
         with socket.socket() as sock, suppress(OSError):
             sock.bind(("127.0.0.1", port))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # only now: a second demo asks for it without
             found: int = sock.getsockname()[1]
+            sock.detach()  # held to the end
             if not port:
                 _say("Port", f"{wanted} is taken on this machine: {found} is used instead")
             return found

@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from sidecar.demo import _port
 from tests.process import environment
+
+
+def test_a_port_is_the_demos_own_from_when_it_was_chosen() -> None:
+    chosen = _port(0)
+    assert _port(chosen) != chosen
+    socket.create_server(("127.0.0.1", chosen)).close()  # as the daemon does, a second later
 
 
 @asynccontextmanager
