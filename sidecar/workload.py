@@ -199,9 +199,9 @@ class _Supervisor:
                 return newer
             if self._caught(child, due - self.wall()) == signal.SIGTERM:
                 due = inf
-            elif self.wall() >= due:
-                newer = self._newer(held, is_told=due > held.due(self.grace))
-                due = self.wall() + _AGAIN
+            elif (now := self.wall()) >= due:
+                is_told, due = due > held.due(self.grace), now + _AGAIN
+                newer = self._newer(held, is_told=is_told)
         return code
 
     def _newer(self, held: Held, *, is_told: bool) -> Held | None:
