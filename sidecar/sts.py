@@ -263,5 +263,5 @@ def _date(metadata: Mapping[str, Any]) -> float | None:
     header = metadata.get("HTTPHeaders", {}).get("date")
     try:
         return parsedate_to_datetime(header).timestamp() if header else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

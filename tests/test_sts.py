@@ -205,9 +205,9 @@ def success(**changes: str) -> str:
 
 
 @asynccontextmanager
-async def answered(status: int, body: str) -> AsyncIterator[Sts]:
+async def answered(status: int, body: str, fields: str = "") -> AsyncIterator[Sts]:
     """The room, and in STS's place somebody who answers this to everything."""
-    answer = Answer.of(status, body.encode(), content_type="text/xml")
+    answer = Answer.of(status, body.encode(), fields, content_type="text/xml")
     async with serving(lambda _: answer, Limits(connections=1, body=65_536)) as stranger:
         with environment(AWS_ENDPOINT_URL_STS=f"http://127.0.0.1:{stranger.port}"):
             async with room() as sts:
@@ -233,9 +233,11 @@ async def test_what_is_no_answer_of_stss_is_a_bad_one_whatever_it_is(status: int
     assert (type(error), error.code) == (HopUnavailable, "BadAnswer")
 
 
-async def test_an_answer_like_stss_is_a_grant() -> None:
-    async with answered(200, success()) as sts:
-        assert (await sts.assume(HANDED)).session.identity.is_of(FIRST.role)
+@pytest.mark.parametrize("date", ["", "Date: Thu, 01 Jan 2026 00:00:00 +99999999999999\r\n"], ids=["none", "no date"])
+async def test_an_answer_like_stss_is_a_grant_whatever_its_date(date: str) -> None:
+    async with answered(200, success(), date) as sts:
+        grant = await sts.assume(HANDED)
+    assert grant.session.identity.is_of(FIRST.role)
 
 
 async def test_nobody_there_is_a_connection_error() -> None:
