@@ -28,7 +28,7 @@ _FIRST_HOP = _ANY_HOP | {
     "IDPCommunicationError": "STS could not reach the cluster's OIDC issuer",
     "ExpiredTokenException": "STS says the token has expired: kubelet should have rotated it",
     "TokenMissing": "there is no projected token",
-    "TokenUnreadable": "the projected token may not be read: see the log for mode and owner",
+    "TokenUnreadable": "the projected token cannot be read: the log says why",
     "TokenMalformed": "the projected token's file holds no token",
     "TokenExpired": "the projected token has expired: kubelet should have rotated it",
 }
