@@ -75,6 +75,14 @@ class Config:
         raise _no_target(name, f"The targets are {', '.join(each.name for each in self.targets)}.")
 
 
+# Who may not listen where another does already.
+_TOGETHER = (
+    ("SIDECAR_IMDS_LISTEN", "SIDECAR_LISTEN", "the credential endpoint listens"),
+    ("SIDECAR_STATUS_LISTEN", "SIDECAR_LISTEN", "the credential endpoint listens"),
+    ("SIDECAR_STATUS_LISTEN", "SIDECAR_IMDS_LISTEN", "instance metadata are served"),
+)
+
+
 def resolve(flags: Texts, environ: Texts) -> Config:
     """The whole configuration, from `flags` (by setting name) and `environ`; ConfigError with every problem."""
     values = Values(SETTINGS, flags, environ)
@@ -106,11 +114,10 @@ def resolve(flags: Texts, environ: Texts) -> Config:
 
 def _check_faces(values: Values) -> None:
     """What listens twice, and what says something of a face that is off."""
-    said, listen = values.origins, values["SIDECAR_LISTEN"]
-    for name in ("SIDECAR_IMDS_LISTEN", "SIDECAR_STATUS_LISTEN"):
-        place = values[name]
-        if place and listen and place.port == listen.port != 0 and place.host in (listen.host, *ANY_HOST):
-            values.refuse(said[name], "the credential endpoint listens there", "Choose another port.")
+    said = values.origins
+    for name, other, whose in _TOGETHER:
+        if _is_taken(values[name], values[other]):
+            values.refuse(said[name], f"{whose} there", "Choose another port.")
     for name, face in _DETAILS.items():
         if said[name].by and not said[face].by:
             values.refuse(said[name], f"it says nothing while {face} is not set", f"Set {face}, or unset this.")
@@ -147,6 +154,13 @@ def read(flags: Texts, environ: Texts, *names: str) -> tuple[Any, ...]:
     said = tuple(values[name] for name in names)
     values.check()
     return said
+
+
+def _is_taken(place: Address | None, by: Address | None) -> bool:
+    """Whether who listens at the one has the other too; the two families know nothing of each other."""
+    if place is None or by is None or not place.port == by.port != 0:
+        return False
+    return place.host in (by.host, "*") or (place.host in ANY_HOST and (":" in place.host) == (":" in by.host))
 
 
 def _no_target(name: str | None, remedy: str) -> ConfigError:

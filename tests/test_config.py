@@ -235,6 +235,12 @@ BAD: list[tuple[str, Mapping[str, str], str, tuple[str, ...]]] = [
         ("the credential endpoint listens there", "another port"),
     ),
     (
+        "instance metadata at the status port",
+        {**PLAIN, "SIDECAR_IMDS_LISTEN": "127.0.0.1:9912", "SIDECAR_STATUS_LISTEN": "*:9912"},
+        "SIDECAR_STATUS_LISTEN",
+        ("instance metadata are served there", "another port"),
+    ),
+    (
         "the status at the endpoint's own port",
         {**PLAIN, "SIDECAR_STATUS_LISTEN": "*:9911"},
         "SIDECAR_STATUS_LISTEN",
@@ -341,6 +347,12 @@ def test_every_setting_has_its_origin() -> None:
     assert resolved.origins["SIDECAR_DRAIN"].source == "flag --drain"
     assert resolved.origins["SIDECAR_LISTEN"].source == "default"
     assert [*resolved.origins] == [setting.name for setting in SETTINGS]
+
+
+@pytest.mark.parametrize(("status", "listen"), [("[::]", "127.0.0.1"), ("0.0.0.0", "[::1]")])
+def test_one_port_in_two_families_is_two_places(status: str, listen: str) -> None:
+    places = {"SIDECAR_STATUS_LISTEN": f"{status}:9911", "SIDECAR_LISTEN": f"{listen}:9911"}
+    assert resolve({}, {**PLAIN, **places}).status_listen.port == 9911
 
 
 def test_a_client_needs_no_chain() -> None:

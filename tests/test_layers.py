@@ -68,7 +68,7 @@ PROBE_LIBRARY = {"__future__", "collections.abc", "socket", "sys"}
 LONGEST_FUNCTION = 40  # a function is a screen
 LONGEST_MODULE = 400  # above that it is two rooms
 # Lines of the product: what one person reads in a day, with the webhook's TLS and bodies, the status page, and turns.
-MOST_CODE = 3_980
+MOST_CODE = 3_990
 
 
 def room(name: str) -> str:
