@@ -28,7 +28,7 @@ from tools import image
 ADDRESS: Final = "192.0.2.1"  # the node's, and STS's; TEST-NET-1 is nowhere else
 STS_PORT: Final = 8080
 NODE: Final = "node"
-API: Final = "10.96.0.1"  # the first of the services': the API server has it itself, so nobody has to forward
+# The first of the services' is the API server's; the node has that address, too, so that nobody has to forward.
 SERVICES, PODS = "10.96.0.0/24", "10.244.0.0/24"
 PAUSE: Final = "localhost/pause"  # holds a pod's namespaces open
 TAG: Final = "tried"  # kubelet asks a registry for what is called `latest`
@@ -74,10 +74,12 @@ class Cluster:
 
     def asked(self, name: str, *words: str | Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
         """`kubectl` or `helm`, ended."""
-        command = [tools.BUILT / "kubernetes", name] if name == "kubectl" else [tools.BUILT / name]
+        command: list[str | Path] = [tools.BUILT / "kubernetes", name] if name == "kubectl" else [tools.BUILT / name]
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.home), "KUBECONFIG": str(self.home / "kubeconfig")}
+        command += words
+        patience = 2 * PATIENCE  # it may be told to wait itself
         return subprocess.run(
-            [*command, *words], input=given, capture_output=True, text=True, check=False, env=environ, timeout=PATIENCE
+            command, input=given, capture_output=True, text=True, check=False, env=environ, timeout=patience
         )
 
 
