@@ -105,7 +105,7 @@ FORMS: Mapping[str, Callable[[str], Any]] = {
     "AWS_ENDPOINT_URL_STS": Form(
         _URL,
         "not the URL of an endpoint",
-        "Write https:// and a host, or unset it.",
+        "Write https:// and a host (letters, digits, hyphens, dots), or unset it.",
         holds=lambda url: urlsplit(url).port != 0,  # which raises ValueError where it can be none
     ),
     "SIDECAR_LISTEN": _LOOPBACK,
