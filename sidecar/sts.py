@@ -147,6 +147,8 @@ class Sts(AsyncExitStack):
         date = _date(metadata) or self._wall()
         try:
             session = _session(answer)
+            if not 0 <= (packed or 0) <= 100:
+                raise ValueError("what is used of the room for policies is no percentage")
         except (KeyError, ValueError, TypeError, OverflowError):
             raise HopUnavailable("BadAnswer", date=date) from None
         lifetime = session.credentials.expiration.timestamp() - date

@@ -215,6 +215,7 @@ async def answered(status: int, body: str, fields: str = "") -> AsyncIterator[St
 
 
 HANDED = Call(hop=FIRST, region=REGION, session_name=NAME, token=Secret("a.b.c"))
+_PACKED = f"<PackedPolicySize>{10**400}</PackedPolicySize>"
 NOT_STS = {
     "a page": (200, "<html><body>Sign in</body></html>"),
     "another's error": (403, "<fault><Error>denied</Error></fault>"),
@@ -223,6 +224,10 @@ NOT_STS = {
     "an expiration that no calendar has": (200, success(Expiration="9999-12-31T23:59:59-01:00")),
     "a session token that no header takes": (200, success(SessionToken="t\u00e9")),
     "an access key id of two lines": (200, success(AccessKeyId="ASIA\nEXAMPLE")),
+    "more than all of the room for policies": (
+        200,
+        success().replace("<AssumedRoleUser>", f"{_PACKED}<AssumedRoleUser>"),
+    ),
 }
 
 
