@@ -26,6 +26,13 @@ COMFORTABLE = 2_700
 # of an hour is above that.
 _EXTENDED = 3_600
 
+# Who may not listen where another does already.
+_TOGETHER = (
+    ("SIDECAR_IMDS_LISTEN", "SIDECAR_LISTEN", "the credential endpoint listens"),
+    ("SIDECAR_STATUS_LISTEN", "SIDECAR_LISTEN", "the credential endpoint listens"),
+    ("SIDECAR_STATUS_LISTEN", "SIDECAR_IMDS_LISTEN", "instance metadata are served"),
+)
+
 # What says how a face is, by the setting that switches the face on.
 _DETAILS = {
     "SIDECAR_IMDS_TOKENS": "SIDECAR_IMDS_LISTEN",
@@ -75,14 +82,6 @@ class Config:
         raise _no_target(name, f"The targets are {', '.join(each.name for each in self.targets)}.")
 
 
-# Who may not listen where another does already.
-_TOGETHER = (
-    ("SIDECAR_IMDS_LISTEN", "SIDECAR_LISTEN", "the credential endpoint listens"),
-    ("SIDECAR_STATUS_LISTEN", "SIDECAR_LISTEN", "the credential endpoint listens"),
-    ("SIDECAR_STATUS_LISTEN", "SIDECAR_IMDS_LISTEN", "instance metadata are served"),
-)
-
-
 def resolve(flags: Texts, environ: Texts) -> Config:
     """The whole configuration, from `flags` (by setting name) and `environ`; ConfigError with every problem."""
     values = Values(SETTINGS, flags, environ)
@@ -123,6 +122,13 @@ def _check_faces(values: Values) -> None:
             values.refuse(said[name], f"it says nothing while {face} is not set", f"Set {face}, or unset this.")
 
 
+def _is_taken(place: Address | None, by: Address | None) -> bool:
+    """Whether who listens at the one has the other too; the two families know nothing of each other."""
+    if place is None or by is None or not place.port == by.port != 0:
+        return False
+    return place.host in (by.host, "*") or (place.host in ANY_HOST and (":" in place.host) == (":" in by.host))
+
+
 def _expose(values: Values, target: Target) -> None:
     """What instance metadata asks of the target that it serves, and what it means for it."""
     origin = values.origins["SIDECAR_IMDS_LISTEN"]
@@ -154,13 +160,6 @@ def read(flags: Texts, environ: Texts, *names: str) -> tuple[Any, ...]:
     said = tuple(values[name] for name in names)
     values.check()
     return said
-
-
-def _is_taken(place: Address | None, by: Address | None) -> bool:
-    """Whether who listens at the one has the other too; the two families know nothing of each other."""
-    if place is None or by is None or not place.port == by.port != 0:
-        return False
-    return place.host in (by.host, "*") or (place.host in ANY_HOST and (":" in place.host) == (":" in by.host))
 
 
 def _no_target(name: str | None, remedy: str) -> ConfigError:
