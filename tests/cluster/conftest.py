@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.authority import Authority
-from tests.cluster.node import ADDRESS, TAG, Cluster, cluster
+from tests.builders import REGION
+from tests.cluster.node import ADDRESS, PATIENCE, TAG, Cluster, cluster
 from tests.cluster.objects import namespace, secret, service_account
 from tests.deploy import tools
 from tests.deploy.charts import CHART, NAMESPACE, RELEASE
@@ -58,11 +59,11 @@ def injector(kubernetes: Cluster, authority: Authority) -> Cluster:
         "image.tag": TAG,
         "certificates.mode": "secret",
         "certificates.secretName": "injector-certificate",
-        "injection.defaults.region": "eu-west-1",
+        "injection.defaults.region": REGION,
         "injection.defaults.sts-endpoint-url": kubernetes.sts.url,
     }
     words = [f"--set={name}={value}" for name, value in values.items()]
-    words += [f"--set-file=certificates.caBundle={kubernetes.home}/ca.crt", "--wait", "--timeout=120s"]
+    words += [f"--set-file=certificates.caBundle={kubernetes.home}/ca.crt", "--wait", f"--timeout={PATIENCE}s"]
     done = kubernetes.asked("helm", "install", RELEASE, CHART, "--namespace", NAMESPACE, *words)
     assert done.returncode == 0, done.stderr
     return kubernetes

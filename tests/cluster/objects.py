@@ -8,13 +8,12 @@ from typing import Any, Final
 
 from tests.authority import Authority
 from tests.builders import ROLE_A, ROLE_B
-from tests.cluster.node import ADDRESS, STS_PORT, TAG
+from tests.cluster.node import ADDRESS, STS_PORT, TAG, Document
 from tests.deploy.charts import NAMESPACE
 from tools import image
 
-Document = dict[str, Any]
-
 PREFIX: Final = "credential-sidecar.io/"
+SIDECAR: Final = "credential-sidecar"  # what its container is called, and its program
 INJECT: Final = f"{PREFIX}inject"
 ASKED: Final = {f"{PREFIX}source-role-arn": ROLE_A, f"{PREFIX}target-role-arn": ROLE_B}
 _APP: Final[Document] = {

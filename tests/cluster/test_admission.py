@@ -6,20 +6,20 @@ import json
 import re
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 import yaml
 
 from tests.authority import Authority
-from tests.cluster.node import PATIENCE, Cluster, until
-from tests.cluster.objects import ASKED, INJECT, Document, deployment, namespace, pod, secret, service_account
+from tests.cluster.node import PATIENCE, Cluster, Document, until
+from tests.cluster.objects import ASKED, INJECT, SIDECAR, deployment, namespace, pod, secret, service_account
 from tests.deploy.charts import NAMESPACE
 from tests.deploy.specs import EXAMPLES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 CREATE = ("create", "--dry-run=server", "--output", "json", "--filename", "-")
-SIDECAR = "credential-sidecar"
 CONFIGURATION = "mutatingwebhookconfiguration"
 
 
@@ -134,7 +134,7 @@ def test_a_deployment_says_why_it_has_no_pods(injector: Cluster) -> None:
 def test_a_pod_that_is_asked_about_twice_is_injected_once(injector: Cluster) -> None:
     once = json.loads(injector.kubectl(*CREATE, given=yaml.safe_dump(pod("trial"))))
     alone = reviews_of_one(injector)
-    again = injector.get(CONFIGURATION, "credential-sidecar")
+    again = injector.get(CONFIGURATION, SIDECAR)
     again["metadata"] = {"name": "zz-again"}
     injector.apply(again)
     try:
@@ -146,8 +146,10 @@ def test_a_pod_that_is_asked_about_twice_is_injected_once(injector: Cluster) -> 
 
 
 @pytest.mark.parametrize("example", sorted(EXAMPLES), ids=lambda path: path.stem)
-def test_the_api_server_takes_what_is_published(injector: Cluster, example: str) -> None:
-    injector.kubectl("apply", "--dry-run=server", "--filename", example)
+def test_the_api_server_takes_what_is_published(injector: Cluster, example: Path) -> None:
+    said = injector.kubectl("apply", "--dry-run=server", "--filename", example).splitlines()
+    assert [line for line in said if not line.endswith(" (server dry run)")] == []
+    assert len(said) == sum(map(bool, yaml.safe_load_all(example.read_text())))
 
 
 def test_a_renewed_certificate_is_used_within_moments(injector: Cluster, authority: Authority) -> None:

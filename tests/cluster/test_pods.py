@@ -11,12 +11,11 @@ import pytest
 
 from sidecar.emulator import Fault
 from tests.cluster.node import PATIENCE, Cluster, until
-from tests.cluster.objects import deployment, job, pod
+from tests.cluster.objects import SIDECAR, deployment, job, pod
 from tests.process import CLIENT
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
-SIDECAR = "credential-sidecar"
 READY = ("--namespace", "shop", "--for=condition=Ready", f"--timeout={PATIENCE}s")
 B = "arn:aws:sts::444455556666:assumed-role/account-b-role/shop."
 
