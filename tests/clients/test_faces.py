@@ -156,8 +156,10 @@ async def test_what_reads_the_credentials_file_again_outlives_a_session(tmp_path
         began, first = time.monotonic(), _key(path)
         async with calling(who, {**here.place, "AWS_SHARED_CREDENTIALS_FILE": str(path)}) as caller:
             while time.monotonic() < began + LIFE + 5.0:
+                before = _key(path)
                 said = await caller.call()
                 assert right(who, said), said
+                assert here.keys()[-1] in {before, _key(path)}  # it may be replaced during the call
                 await passes(5.0)
         assert first == here.keys()[0] != here.keys()[-1]
 
